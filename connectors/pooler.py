@@ -11,7 +11,8 @@ the server's process.
 from __future__ import annotations
 
 import io
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -78,12 +79,22 @@ async def refuse_unsuitable(connection: Connection, address: str) -> None:
         raise UnsuitableService("PostgreSQL", address, hint)
 
 
-def one_server(connection: Connection) -> AbstractAsyncContextManager[object]:
-    """Within it, all statements reach one server process: with a temporary table, for example.
+@asynccontextmanager
+async def one_server(connection: Connection) -> AsyncIterator[None]:
+    """Within it, all statements reach one server process, and a temporary table is there: for work that only reads.
 
-    Through a pooler this is one transaction. With a server process of our own, nothing has to be done.
+    Through a pooler it is a transaction, which is rolled back. A server process of our own needs none.
     """
-    return connection.transaction() if is_pooled(connection) else nullcontext()
+    if not is_pooled(connection):
+        yield
+        return
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        yield
+    finally:
+        if not connection.is_closed():
+            await transaction.rollback()
 
 
 async def _session_state(connection: Connection) -> tuple[int, str]:

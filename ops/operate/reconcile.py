@@ -123,7 +123,6 @@ async def reconcile(
             async for disputes in _paged(books.disputes(since, until)):
                 await comparing.disputes(disputes)
             await comparing.unseen(since * US_PER_S, until * US_PER_S)
-            await connection.execute(SQL["forget"])
     finally:
         await connection.close()
     return report

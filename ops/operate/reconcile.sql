@@ -4,9 +4,6 @@
 -- What the books have, so that what they lack can be asked for afterwards: on disk, however much it is.
 CREATE TEMPORARY TABLE reconciled (kind text, id text, PRIMARY KEY (kind, id));
 
--- name: forget
-DROP TABLE reconciled;
-
 -- name: seen
 INSERT INTO reconciled SELECT $1::text, unnest($2::text[]) ON CONFLICT DO NOTHING;
 
