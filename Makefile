@@ -106,7 +106,7 @@ clean: ## remove the environment and every cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 images: setup ## build the image, and stand-ins for the hub's images, without a hub (an engine is started if none answers)
-	@$(BIN)/python -m ops.containers.images $(ARGS)
+	@$(BIN)/python -m ops.containers.images
 
 test-containers: images ## the stack in containers: the image, a drop, kills, an upgrade, backup and restore
 	@$(BIN)/python -m pytest tests/containers -m containers $(ARGS)
