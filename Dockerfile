@@ -18,6 +18,7 @@ RUN pip install --require-hashes --only-binary :all: -r /tmp/requirements.lock
 WORKDIR /build
 COPY schemas /build/schemas
 COPY pipelines /build/pipelines
+COPY api /build/api
 RUN cythonize -i $(find . -name 'native_*.pyx') && find . -name 'native_*.c' -delete
 # What the distribution says of itself: its version, above all.
 COPY pyproject.toml /build/pyproject.toml
@@ -35,12 +36,12 @@ COPY --from=wheels /opt/circle /opt/circle
 COPY --from=native /build/metadata /app
 COPY --from=native /build/schemas /app/schemas
 COPY --from=native /build/pipelines /app/pipelines
+COPY --from=native /build/api /app/api
 COPY connectors /app/connectors
 COPY sinks /app/sinks
-COPY api /app/api
 COPY ops /app/ops
 WORKDIR /app
-RUN python -m compileall -q . && python -c "import schemas.native_reader, schemas.native_writer"
+RUN python -m compileall -q . && python -c "import schemas.native_reader, schemas.native_writer, api.http.native_framing"
 USER 10001:10001
 EXPOSE 8000 9100
 STOPSIGNAL SIGTERM

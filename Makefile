@@ -8,7 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # The compiled twins of plain modules; the .pxd file is what they share.
-TWINS := $(wildcard schemas/native_*.pyx pipelines/reservations/native_*.pyx pipelines/reservations/core/native_*.pyx)
+TWINS := $(wildcard schemas/native_*.pyx pipelines/reservations/native_*.pyx pipelines/reservations/core/native_*.pyx \
+	api/http/native_*.pyx)
 ARGS ?=
 # How many drops `make soak` runs.
 ROUNDS ?= 10

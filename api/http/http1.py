@@ -14,7 +14,7 @@ from sanic.http.http1 import HTTP_CONTINUE
 from sanic.response import BaseHTTPResponse
 
 from api.fairness import limits
-from api.http import framing
+from api.http import framing, heads
 from api.http.cors import Cors
 from api.http.framing import CHUNKED, Head, UnreadableRequest
 from api.http.headers import complete
@@ -63,7 +63,7 @@ class EdgeHttp(Http):
         """Read a request's head from the buffer into `self.request`. Raises UnreadableRequest, PayloadTooLarge."""
         self.protocol.begins()
         data = await self._head()
-        head = framing.head(data)
+        head = heads.head(data)
         self.url = head.target
         self.keep_alive = head.keep_alive and bool(self.protocol.app.config.KEEP_ALIVE)
         self.head_only = head.method == "HEAD"
@@ -133,7 +133,7 @@ class EdgeHttp(Http):
                 seen = 0
                 continue
             if framing.trouble(buffer, seen):
-                framing.head(bytes(buffer))
+                heads.head(bytes(buffer))
                 raise UnreadableRequest("the request's head has invalid bytes")
             seen = len(buffer)
             if seen >= self.HEADER_MAX_SIZE:

@@ -19,6 +19,7 @@ TWINS = (
     "schemas.native_writer",
     "pipelines.reservations.native_outgoing",
     "pipelines.reservations.core.native_seating",
+    "api.http.native_framing",
 )
 
 
@@ -31,7 +32,7 @@ def _twin(name: str) -> Any:
     return None
 
 
-native_reader, native_writer, native_outgoing, native_seating = map(_twin, TWINS)
+native_reader, native_writer, native_outgoing, native_seating, native_framing = map(_twin, TWINS)
 needs_native = pytest.mark.skipif(native_reader is None, reason="no C compiler or no Python.h: not compiled")
 
 

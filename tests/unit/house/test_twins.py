@@ -11,7 +11,9 @@ from tests.harness.native import TWINS
 
 ROOT = Path(__file__).parents[3]
 SOURCES = sorted(
-    str(path.relative_to(ROOT)) for folder in ("schemas", "pipelines") for path in (ROOT / folder).rglob("native_*.pyx")
+    str(path.relative_to(ROOT))
+    for folder in ("schemas", "pipelines", "api")
+    for path in (ROOT / folder).rglob("native_*.pyx")
 )
 
 

@@ -1,7 +1,8 @@
-"""One reading of a request's head, or none: the ambiguous cases, and similar valid ones."""
+"""One reading of a request's head, or none: the ambiguous cases, and similar valid ones. By the compiled twin, too."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -9,14 +10,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.fairness.limits import CHUNK_LINE_BYTES_MAX, HEADER_LINES_MAX
-from api.http import framing
+from api.http import framing, heads
 from api.http.framing import CHUNKED, Head, TooManyHeaders, UnreadableRequest
+from tests.harness.native import native_framing, needs_native, without_twins
 
 HOST = b"Host: x\r\n"
 
 
-def head(*lines: bytes, request: bytes = b"POST /v1/things HTTP/1.1", host: bytes = HOST) -> Head:
-    return framing.head((request + b"\r\n" + host + b"".join(line + b"\r\n" for line in lines)).removesuffix(b"\r\n"))
+def text(*lines: bytes, request: bytes = b"POST /v1/things HTTP/1.1", host: bytes = HOST) -> bytes:
+    return (request + b"\r\n" + host + b"".join(line + b"\r\n" for line in lines)).removesuffix(b"\r\n")
+
+
+@pytest.fixture(scope="module", params=["plain", pytest.param("compiled", marks=needs_native)])
+def read(request: pytest.FixtureRequest) -> Callable[[bytes], Head]:
+    found: Callable[[bytes], Head] = (framing if request.param == "plain" else native_framing).head
+    return found
+
+
+@pytest.fixture(scope="module")
+def head(read: Callable[[bytes], Head]) -> Callable[..., Head]:
+    return lambda *lines, **others: read(text(*lines, **others))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +94,7 @@ def head(*lines: bytes, request: bytes = b"POST /v1/things HTTP/1.1", host: byte
         b"Idempotency-Key: a\r\nidempotency-key: b",
     ],
 )
-def test_a_doubtful_header_makes_no_request(line: bytes) -> None:
+def test_a_doubtful_header_makes_no_request(head: Callable[..., Head], line: bytes) -> None:
     with pytest.raises(UnreadableRequest):
         head(line)
 
@@ -124,7 +137,7 @@ def test_a_doubtful_header_makes_no_request(line: bytes) -> None:
         b"\x16\x03\x01\x02\x00\x01",
     ],
 )
-def test_a_doubtful_first_line_makes_no_request(request_: bytes) -> None:
+def test_a_doubtful_first_line_makes_no_request(head: Callable[..., Head], request_: bytes) -> None:
     with pytest.raises(UnreadableRequest):
         head(request=request_)
 
@@ -148,7 +161,7 @@ def test_a_doubtful_first_line_makes_no_request(request_: bytes) -> None:
         b"Host: a?b\r\n",
     ],
 )
-def test_without_one_good_host_there_is_no_request(host: bytes) -> None:
+def test_without_one_good_host_there_is_no_request(head: Callable[..., Head], host: bytes) -> None:
     with pytest.raises(UnreadableRequest, match="Host"):
         head(host=host)
 
@@ -166,11 +179,11 @@ def test_without_one_good_host_there_is_no_request(host: bytes) -> None:
         "xn--mller-kva.example",
     ],
 )
-def test_good_hosts_are_taken(host: str) -> None:
+def test_good_hosts_are_taken(head: Callable[..., Head], host: str) -> None:
     assert head(host=b"Host: %b\r\n" % host.encode()).fields == [("host", host)]
 
 
-def test_http_1_0_needs_no_host_and_ends_after_one_answer() -> None:
+def test_http_1_0_needs_no_host_and_ends_after_one_answer(head: Callable[..., Head]) -> None:
     assert head(request=b"GET / HTTP/1.0", host=b"").keep_alive is False
     assert head(b"Connection: keep-alive", request=b"GET / HTTP/1.0", host=b"").keep_alive is True
     with pytest.raises(UnreadableRequest):
@@ -195,31 +208,31 @@ def test_http_1_0_needs_no_host_and_ends_after_one_answer() -> None:
         ([b"Accept: a", b"Accept: b", b"Prefer: wait=1", b"Prefer: receipt", b"Cookie: a=b; c=d"], 0, True),
     ],
 )
-def test_good_heads_are_read(lines: list[bytes], length: int, keep_alive: bool) -> None:
+def test_good_heads_are_read(head: Callable[..., Head], lines: list[bytes], length: int, keep_alive: bool) -> None:
     found = head(*lines)
     assert (found.method, found.target, found.version) == ("POST", "/v1/things", "1.1")
     assert (found.length, found.keep_alive) == (length, keep_alive)
 
 
-def test_the_only_target_without_a_slash_is_that_of_options() -> None:
+def test_the_only_target_without_a_slash_is_that_of_options(head: Callable[..., Head]) -> None:
     assert head(request=b"OPTIONS * HTTP/1.1").target == "*"
     assert head(request=b"GET /v1/events?q=a%20b&x=[1]|{}\\^ HTTP/1.1").target == "/v1/events?q=a%20b&x=[1]|{}\\^"
 
 
-def test_the_number_of_headers_is_bounded() -> None:
+def test_the_number_of_headers_is_bounded(head: Callable[..., Head]) -> None:
     assert len(head(*[b"x: y"] * (HEADER_LINES_MAX - 1)).fields) == HEADER_LINES_MAX
     with pytest.raises(TooManyHeaders):
         head(*[b"x: y"] * HEADER_LINES_MAX)
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_a_head_or_unreadable(data: bytes) -> None:
+def test_any_bytes_are_a_head_or_unreadable(read: Callable[[bytes], Head], data: bytes) -> None:
     with suppress(UnreadableRequest):
-        assert isinstance(framing.head(data), Head)
+        assert isinstance(read(data), Head)
 
 
 @given(st.binary(max_size=80))
-def test_a_head_that_is_read_ends_where_it_ends(junk: bytes) -> None:
+def test_a_head_that_is_read_ends_where_it_ends(head: Callable[..., Head], junk: bytes) -> None:
     """For every value: the next line never becomes a part of it, and no part of it becomes a line of its own."""
     try:
         found = head(b"x: " + junk, b"y: z")
@@ -308,3 +321,66 @@ def test_trailers_say_nothing_that_only_a_head_may() -> None:
     ):
         with pytest.raises(UnreadableRequest):
             framing.check_trailers(trailers)
+
+
+NAMES = st.sampled_from(
+    [
+        "Host",
+        "content-length",
+        "Connection",
+        "Transfer-Encoding",
+        "Authorization",
+        "x",
+        "X-Long-" + "n" * 60,
+        "bad name",
+        "",
+    ]
+)
+VALUES = st.sampled_from(
+    ["x", "example.org:8080", "[::1]:80", "a:b", "a:123456", ":80", "5", "005", "-1", "9" * 15, "9" * 16, "close", "Close, te",
+     "keep-alive", "chunked", " padded\t", "\xff", "a\x00", "a\rb", ""]
+)  # fmt: skip
+LINES = st.sampled_from(
+    ["POST / HTTP/1.1", "GET /a?b=c HTTP/1.0", "GET /a#b HTTP/1.1", "OPTIONS * HTTP/1.1", "GET  / HTTP/1.1", "GET / HTTP/1.1 ",
+     "G@T / HTTP/1.1", "GET /\xe9 HTTP/1.1", "GET http://x/ HTTP/1.1", " / HTTP/1.1", "GET", "GET /", ""]
+)  # fmt: skip
+HEADS = st.builds(
+    lambda line, fields, end: "\r\n".join([line, *(f"{name}:{value}" for name, value in fields)]) + end,
+    LINES,
+    st.lists(st.tuples(NAMES, VALUES), max_size=6),
+    st.sampled_from(["", "", "", "\r\n", "\r", "\n"]),
+)
+
+
+def outcome(read: Callable[[bytes], Head], data: bytes) -> object:
+    try:
+        return read(data)
+    except (UnreadableRequest, TooManyHeaders) as error:
+        return type(error), str(error)
+
+
+@needs_native
+@given(HEADS | st.builds(lambda fields: "POST / HTTP/1.1\r\nHost: x\r\n" + fields, HEADS) | st.text(max_size=60))
+def test_the_twin_reads_and_refuses_as_the_plain_module(head: str) -> None:
+    data = head.encode("latin-1", "replace")
+    assert outcome(native_framing.head, data) == outcome(framing.head, data)
+
+
+@needs_native
+def test_the_twin_reads_a_plain_head_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = text(
+        b"Accept: */*",
+        b"Content-Length: 5",
+        b"Connection: keep-alive",
+        b"Authorization: Bearer x",
+        host=b"Host: x:80\r\n",
+    )
+    expected = framing.head(data)
+    monkeypatch.setattr(native_framing.framing, "head", None)  # it would raise
+    assert native_framing.head(data) == expected
+
+
+def test_heads_are_read_by_the_twin_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ("plain" if native_framing is None else "compiled") == heads.HEADS
+    without = without_twins(heads, monkeypatch)
+    assert (without.HEADS, without.head) == ("plain", framing.head)
