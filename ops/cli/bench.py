@@ -27,13 +27,12 @@ from ops.proof.bench import kernel_rounds
 from ops.proof.bench import replay as replay_bench
 from ops.proof.bench import resume as resume_bench
 from ops.proof.bench.connections import ConnectionsOptions
-from ops.proof.bench.drop import DropOptions
+from ops.proof.bench.drop import COMPANIONS, DropOptions
 from ops.proof.bench.greedy import GreedyOptions
 from ops.proof.bench.greedy_client import KINDS
 from ops.proof.bench.ingress import IngressOptions
 from ops.proof.bench.kernel import KernelOptions
 from ops.proof.bench.replay import ReplayOptions
-from ops.proof.bench.replay_under_load import REPLAYS
 from ops.proof.bench.resume import ResumeOptions
 from ops.proof.bench.warm_up import S_MAX
 from ops.proof.load.progress import ProgressBars
@@ -168,17 +167,17 @@ def drop(
     reservations: Annotated[int, typer.Option(help="Reservations processes.", min=1, max=64)] = 1,
     broker: Annotated[str, typer.Option(help="embedded, apache or apache-3.")] = "embedded",
     beside: Annotated[
-        str | None, typer.Option(help="verify or projections: measure in turns with and without this replay.")
+        str | None, typer.Option(help="verify or projections, or watching: measure in turns with and without it.")
     ] = None,
-    rounds: Annotated[int, typer.Option(help="How many rounds with and without that replay.", min=1, max=20)] = 3,
+    rounds: Annotated[int, typer.Option(help="How many rounds with and without that.", min=1, max=20)] = 3,
     warm_up_s: WarmUp = S_MAX,
     url: Annotated[str | None, typer.Option(help="The URL of a running platform; CIRCLE_* names its services.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed sends the same requests.")] = 1,
     json: AsJson = False,
 ) -> int:
     """Measure the whole path over HTTP, open loop: latency to the outcome, CPU a request by process."""
-    if beside is not None and beside not in REPLAYS:
-        raise SettingsError("--beside", f"one of {', '.join(REPLAYS)}", got=beside, example="verify")
+    if beside is not None and beside not in COMPANIONS:
+        raise SettingsError("--beside", f"one of {', '.join(COMPANIONS)}", got=beside, example="verify")
     options = DropOptions(
         rate=rate,
         seconds=seconds,

@@ -14,6 +14,7 @@ from ops.proof.bench.replay import ReplayReport
 from ops.proof.bench.resume import ResumeReport
 from ops.proof.bench.suite.figures import Figure
 from ops.proof.bench.suite.measurement import Measurement
+from ops.proof.bench.watching import CONSOLES, WATCHING
 from schemas.ids import US_PER_S
 
 
@@ -114,8 +115,16 @@ def show_verdict(report: DropReport) -> None:
         alone, other = (
             ", ".join(f"{p99:,.0f}" for p99 in p99s) for p99s in (beside.alone_p99_ms, beside.beside_p99_ms)
         )
-        print(f"p99 alone {alone} ms, with a replay {other} ms: {report.p99_ratio} times, the median of the rounds")
-        print(f"{report.options.beside} (niceness {beside.niceness}) came to its end {beside.runs} times{wrong}")
+        companion = report.options.beside
+        print(
+            f"p99 alone {alone} ms, beside {companion} {other} ms: {report.p99_ratio} times, the median of the rounds"
+        )
+        alone, other = (", ".join(f"{one:,.0f}" for one in cpu) for cpu in (beside.alone_cpu_us, beside.beside_cpu_us))
+        print(f"our CPU alone {alone} µs a request, beside it {other}: {beside.cpu_ratio} times")
+        if companion == WATCHING:
+            print(f"all metrics were read {beside.runs} times, with {CONSOLES} consoles open")
+        else:
+            print(f"{companion} (niceness {beside.niceness}) came to its end {beside.runs} times{wrong}")
     if report.limit_rate is not None:
         print(
             f"limit: {report.limit_rate:,.0f} requests/s sustained" if report.limit_rate else "limit: below the start"

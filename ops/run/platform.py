@@ -142,6 +142,11 @@ class Platform:
         return bool({**os.environ, **self._extra_env}.get(variable))
 
     @property
+    def metrics_urls(self) -> tuple[str, ...]:
+        """Where each dataflow's process has its metrics."""
+        return tuple(f"http://{LOOPBACK}:{port}/metrics" for port in self._metrics_ports.values())
+
+    @property
     def dashboard_url(self) -> str:
         """The dashboard's URL. It holds the token of this start, but never a token from the settings."""
         token = "" if self._has_operator_token() else f"operator:{self._operator_token}@"

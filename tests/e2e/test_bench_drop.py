@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 
 import pytest
 
@@ -9,7 +10,8 @@ from connectors.errors import CircleError
 from connectors.settings import Settings
 from ops.cli.main import NICENESS, run
 from ops.proof.bench.replay_under_load import REPLAYS, replaying
-from ops.run.services.process import wait_for
+from ops.proof.bench.watching import watching
+from ops.run.services.process import free_port, wait_for
 
 
 def test_drop_bench_persists_and_notifies_every_outcome_alone_and_beside_a_replay(
@@ -47,6 +49,23 @@ def test_drop_bench_persists_and_notifies_every_outcome_alone_and_beside_a_repla
     assert (replay["niceness"], replay["diverged"]) == (min(19, own + NICENESS), 0)
 
 
+def test_drop_bench_says_what_watching_costs(capsys: pytest.CaptureFixture[str]) -> None:
+    load = ["--rate", "60", "--seconds", "2", "--events", "2", "--buyers", "20", "--warm-up-s", "2"]
+    assert run(["bench", "drop", *load, "--rounds", "1", "--json", "--beside", "watching"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    found = report["beside"]
+    assert [found["alone_cpu_us"], found["beside_cpu_us"]] == [
+        [step["our_cpu_us_per_request"]] for step in report["steps"]
+    ]
+    assert found["runs"] >= 1
+
+
+def test_watching_that_fails_is_said() -> None:
+    with pytest.raises(CircleError, match="watching the platform failed: ConnectError"), \
+         watching(f"http://127.0.0.1:{free_port()}", "token", ()):  # fmt: skip
+        assert wait_for(lambda: not any(one.name == "watcher" for one in threading.enumerate()), timeout_s=30) is None
+
+
 @pytest.mark.parametrize("replay", REPLAYS)
 def test_a_replay_beside_it_is_a_command_that_there_is(replay: str) -> None:
     assert run([*REPLAYS[replay], "--help"]) == 0
@@ -59,6 +78,6 @@ def test_a_replay_beside_it_that_fails_is_said(settings: Settings, monkeypatch: 
         assert wait_for(lambda: bool(found.failed), timeout_s=60) is None
 
 
-def test_only_replays_that_there_are_go_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_companions_that_there_are_go_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["bench", "drop", "--beside", "shadows"]) == 2
-    assert "--beside: one of verify, projections; got 'shadows'" in capsys.readouterr().err
+    assert "--beside: one of verify, projections, watching; got 'shadows'" in capsys.readouterr().err

@@ -10,16 +10,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 import msgspec
 from msgspec import structs
 
 from connectors.postgres import Connection, connect
-from ops.proof.bench.replay_under_load import BesideReport, replaying
+from ops.proof.bench.replay_under_load import REPLAYS, BesideReport, ReplayRuns, replaying
 from ops.proof.bench.sending import send_plan
 from ops.proof.bench.warm_up import S_MAX, SEED, WarmUp, rate_of, warm_up
+from ops.proof.bench.watching import WATCHING, Watched, watching
 from ops.proof.load.accounts import provision
 from ops.proof.load.http_client import HttpClient
 from ops.proof.load.open_loop import NO_ANSWER, NOT_SENT, LoadSecond, Plan, Target
@@ -35,6 +36,7 @@ TICKETS_PER_USER_MAX = 1_000
 HOLD_TTL_S = 3_600
 RAMP_FACTOR = 1.5
 RAMP_STEPS_MAX = 12
+COMPANIONS = (*REPLAYS, WATCHING)
 P99_MS_MAX = 1_000.0  # beyond it a queue grows somewhere
 ANSWERED_SHARE_MIN = 0.99
 CAUGHT_UP_S_MAX = 60.0
@@ -77,7 +79,7 @@ class DropOptions(msgspec.Struct, frozen=True, kw_only=True):
     ramp: bool = False
     events: int = 8
     buyers: int = 2_000
-    beside: str | None = None  # one of REPLAYS
+    beside: str | None = None  # one of REPLAYS, or WATCHING
     rounds: int = 3
     warm_up_s: float = S_MAX  # at most so long
     seed: int = 1
@@ -158,23 +160,39 @@ async def run(options: DropOptions, target: LoadTarget, progress: ProgressBars) 
         await connection.close()
 
 
+def _companion(beside: str, target: LoadTarget) -> AbstractContextManager[ReplayRuns | Watched]:
+    if beside == WATCHING:
+        return watching(target.url, target.settings.operator_token or "", target.metrics_urls)
+    return replaying(target.settings, beside)
+
+
 async def _beside(
-    options: DropOptions, replay: str, target: LoadTarget, step: Callable[[float, int], Awaitable[Step]]
+    options: DropOptions, companion: str, target: LoadTarget, step: Callable[[float, int], Awaitable[Step]]
 ) -> tuple[list[Step], BesideReport]:
-    """The rate with and without a replay. The two take turns and change their order, so that a disturbance hits
+    """The rate with and without a companion. The two take turns and change their order, so that a disturbance hits
     both."""
     steps: list[Step] = []
     p99: dict[bool, list[float]] = {False: [], True: []}
+    cpu: dict[bool, list[float]] = {False: [], True: []}
     runs = diverged = niceness = 0
     for number in range(options.rounds):
         for beside in (False, True) if number % 2 == 0 else (True, False):
-            with replaying(target.settings, replay) if beside else nullcontext() as found:
+            with _companion(companion, target) if beside else nullcontext() as found:
                 steps.append(await step(options.rate, len(steps)))
             p99[beside].append(steps[-1].latency.p99_ms)
-            if found is not None:
+            cpu[beside].append(steps[-1].our_cpu_us_per_request)
+            if isinstance(found, Watched):
+                runs += found.scrapes
+            elif found is not None:
                 runs, diverged, niceness = runs + found.runs, diverged + found.diverged, max(niceness, found.niceness)
     return steps, BesideReport(
-        alone_p99_ms=p99[False], beside_p99_ms=p99[True], runs=runs, diverged=diverged, niceness=niceness
+        alone_p99_ms=p99[False],
+        beside_p99_ms=p99[True],
+        alone_cpu_us=cpu[False],
+        beside_cpu_us=cpu[True],
+        runs=runs,
+        diverged=diverged,
+        niceness=niceness,
     )
 
 

@@ -34,10 +34,13 @@ class ReplayRuns:
 
 
 class BesideReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The same load without and with a replay, in turns: the p99 of each round in ms, and the replay's runs."""
+    """The same load without and with a replay, in turns: the p99 of each round in ms, the CPU of our processes in µs a
+    request, and the replay's runs. Beside watching, `runs` counts the scrapes of all processes."""
 
     alone_p99_ms: list[float]
     beside_p99_ms: list[float]
+    alone_cpu_us: list[float]
+    beside_cpu_us: list[float]
     runs: int
     diverged: int
     niceness: int
@@ -49,6 +52,12 @@ class BesideReport(msgspec.Struct, frozen=True, kw_only=True):
             return None
         rounds = zip(self.beside_p99_ms, self.alone_p99_ms, strict=True)
         return round(median(beside / alone for beside, alone in rounds), 2)
+
+    @property
+    def cpu_ratio(self) -> float:
+        """The same for the CPU of our processes."""
+        rounds = zip(self.beside_cpu_us, self.alone_cpu_us, strict=True)
+        return round(median(beside / alone for beside, alone in rounds), 3)
 
 
 @contextmanager

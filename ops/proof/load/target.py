@@ -20,11 +20,13 @@ BUS = "CIRCLE_KAFKA_BOOTSTRAP_SERVERS"
 
 @dataclass(frozen=True, slots=True)
 class LoadTarget:
-    """An address, the settings behind it, and a meter of its processes."""
+    """An address, the settings behind it, and a meter of its processes. Of a new platform also `metrics_urls`, where
+    each dataflow has its metrics."""
 
     url: str
     settings: Settings
     meter: CpuMeter
+    metrics_urls: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -35,7 +37,7 @@ def own_platform(
     env = {} if rate_limits else {"CIRCLE_RATE_LIMIT_SCALE": "0"}
     platform = Platform(broker=broker, reservations=reservations, env=env, worker=worker, say=say)
     with platform:
-        yield LoadTarget(platform.url, platform.settings, meter_of(platform))
+        yield LoadTarget(platform.url, platform.settings, meter_of(platform), platform.metrics_urls)
 
 
 @contextmanager
