@@ -62,6 +62,21 @@ def everything(connection: socket.socket) -> bytes:
     return found
 
 
+def one_answer(connection: socket.socket) -> bytes:
+    """The bytes of one answer that has a body with a length. What comes after it is not read."""
+    found = b""
+    while not (end := found.find(b"\r\n\r\n")) > 0 or len(found) < end + 4 + _length(found[:end]):
+        chunk = connection.recv(65_536)
+        assert chunk, f"the connection ended within an answer: {found!r}"
+        found += chunk
+    return found
+
+
+def _length(head: bytes) -> int:
+    (length,) = (line.split(b":")[1] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+    return int(length)
+
+
 def statuses(answers: bytes) -> list[int]:
     """The statuses of the answers in these bytes, in order. Each body has a length, or there is none."""
     found = []

@@ -10,43 +10,24 @@ A buyer at their limit in a sold-out section hears `sold-out`, where the platfor
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import asyncpg
 
-from connectors.postgres import SERVER_GONE, create_pool, unreachable
 from connectors.sql_files import queries
+from ops.proof.bench.baselines.sql_ledger import SqlLedger, again
 from ops.proof.bench.baselines.terms import FurnishedEvent, Given, SeatRequest
 from pipelines.reservations.core.seating import row_label
 from schemas.facts import Reason
 
 SQL = queries(Path(__file__).parent / "sql" / "conditional.sql")
-CONNECTIONS = 16  # as many as the baseline of row locks has
 WITHIN_LIMIT, ALL_SEATS = "within_limit", "all_seats"  # constraints of the schema
 
 
-class ConditionalLedger:
-    """The tables and a pool of connections. Make one with `ConditionalLedger.open`."""
+class ConditionalLedger(SqlLedger):
+    """The tables of this baseline and a pool of connections. Make one with `ConditionalLedger.open`."""
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
-        self._pool = pool
-
-    @classmethod
-    async def open(cls, url: str, *, connections: int = CONNECTIONS) -> Self:
-        """Raises ServiceUnreachable."""
-        try:
-            pool = await create_pool(url, min_size=connections, max_size=connections)
-        except SERVER_GONE as error:
-            raise unreachable(url, error) from error
-        return cls(pool)
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._pool.close()
-
-    async def create(self) -> None:
-        """The tables, in an empty database."""
-        await self._pool.execute(SQL["schema"])
+    sql = SQL
 
     async def furnish(self, house: FurnishedEvent) -> None:
         """An event on sale."""
@@ -64,13 +45,13 @@ class ConditionalLedger:
         if known is None:
             return Given(Reason.TICKET_TYPE_NOT_FOUND, [])
         if known["user_id"] is not None:
-            return _again(wanted, known)
+            return again(wanted, known, known["currency"])
         try:
             return await self._sold(wanted, known)
         except asyncpg.UniqueViolationError:  # the same key at the same time
             known = await self._pool.fetchrow(SQL["known"], wanted.section_id, wanted.event_id, wanted.reservation_id)
             assert known is not None
-            return _again(wanted, known)
+            return again(wanted, known, known["currency"])
 
     async def _sold(self, wanted: SeatRequest, section: Any) -> Given:
         """Hold the places, or write down the refusal. Raises UniqueViolationError for a key that is there."""
@@ -96,14 +77,6 @@ class ConditionalLedger:
         )  # fmt: skip
         return Given(reason, [])
 
-    async def persisted(self, events: list[str]) -> int:
-        """Reservations, refused ones too."""
-        return int(await self._pool.fetchval(SQL["persisted"], events))
-
-    async def notified(self, events: list[str]) -> int:
-        """Messages."""
-        return int(await self._pool.fetchval(SQL["notified"], events))
-
     async def oversold(self, events: list[str]) -> int:
         """Reserved places without a seat of their own."""
         return int(await self._pool.fetchval(SQL["oversold"], events))
@@ -116,13 +89,3 @@ def _refusal(error: asyncpg.CheckViolationError, wanted: SeatRequest) -> Reason:
     if error.constraint_name == ALL_SEATS:
         return Reason.SEAT_TAKEN if wanted.seats else Reason.SOLD_OUT
     raise error
-
-
-def _again(wanted: SeatRequest, known: Any) -> Given:
-    """The answer to a used key: the first answer, if the request is the same."""
-    if known["fingerprint"] != wanted.fingerprint or known["user_id"] != wanted.user_id:
-        return Given(Reason.IDEMPOTENCY_KEY_REUSED, [])
-    return Given(
-        reason=known["reason"], seats=known["seats"], amount_minor=known["amount_minor"], currency=known["currency"],
-        expires_at=known["expires_at"], duplicate=True,
-    )  # fmt: skip

@@ -12,43 +12,21 @@ section, user, so there are no deadlocks.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
 
-import asyncpg
-
-from connectors.postgres import SERVER_GONE, create_pool, unreachable
 from connectors.sql_files import queries
+from ops.proof.bench.baselines.sql_ledger import SqlLedger, again
 from ops.proof.bench.baselines.terms import FurnishedEvent, Given, SeatRequest
 from pipelines.reservations.core.seats import Seating
 from schemas.facts import Reason
 
 SQL = queries(Path(__file__).parent / "sql" / "row_locks.sql")
-CONNECTIONS = 16  # on two cores, more connections only wait for each other's locks
 WIDTH_MAX = 62  # a row's bitmap is a bigint
 
 
-class RowLockLedger:
-    """The tables and a pool of connections. Make one with `RowLockLedger.open`."""
+class RowLockLedger(SqlLedger):
+    """The tables of this baseline and a pool of connections. Make one with `RowLockLedger.open`."""
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
-        self._pool = pool
-
-    @classmethod
-    async def open(cls, url: str, *, connections: int = CONNECTIONS) -> Self:
-        """Raises ServiceUnreachable."""
-        try:
-            pool = await create_pool(url, min_size=connections, max_size=connections)
-        except SERVER_GONE as error:
-            raise unreachable(url, error) from error
-        return cls(pool)
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._pool.close()
-
-    async def create(self) -> None:
-        """The tables, in an empty database."""
-        await self._pool.execute(SQL["schema"])
+    sql = SQL
 
     async def furnish(self, house: FurnishedEvent) -> None:
         """An event on sale, WIDTH_MAX seats a row at most."""
@@ -73,7 +51,7 @@ class RowLockLedger:
                 user = await connection.fetchrow(SQL["known"], *key)
                 assert user is not None
             if user["user_id"] is not None:
-                return _again(wanted, user, section["currency"])
+                return again(wanted, user, section["currency"])
             seating = Seating.of_claimed(section["width"], section["claimed"])
             reason, seats = _choose(wanted, seating, user["tickets"], section["max_tickets_per_user"])
             if reason:
@@ -99,32 +77,10 @@ class RowLockLedger:
         assert row is not None
         return row[0], row[1]
 
-    async def persisted(self, events: list[str]) -> int:
-        """Reservations, refused ones too."""
-        return int(await self._pool.fetchval(SQL["persisted"], events))
-
-    async def notified(self, events: list[str]) -> int:
-        """Messages."""
-        return int(await self._pool.fetchval(SQL["notified"], events))
-
     async def oversold(self, events: list[str]) -> int:
         """Reserved places without a claim. An index allows each seat one claim."""
         claimed, reserved = await self.sold(events)
         return reserved - claimed
-
-
-def _again(wanted: SeatRequest, known: Any, currency: str) -> Given:
-    """The answer to a used key: the first answer, if the request is the same."""
-    if known["fingerprint"] != wanted.fingerprint or known["user_id"] != wanted.user_id:
-        return Given(Reason.IDEMPOTENCY_KEY_REUSED, [])
-    return Given(
-        reason=known["reason"],
-        seats=known["seats"],
-        amount_minor=known["amount_minor"],
-        currency=currency,
-        expires_at=known["expires_at"],
-        duplicate=True,
-    )
 
 
 def _choose(wanted: SeatRequest, seating: Seating, owned: int, allowed: int) -> tuple[str, list[str]]:
