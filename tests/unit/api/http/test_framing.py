@@ -342,7 +342,8 @@ VALUES = st.sampled_from(
 )  # fmt: skip
 LINES = st.sampled_from(
     ["POST / HTTP/1.1", "GET /a?b=c HTTP/1.0", "GET /a#b HTTP/1.1", "OPTIONS * HTTP/1.1", "GET  / HTTP/1.1",
-     "GET / HTTP/1.1 ", "G@T / HTTP/1.1", "GET /\xe9 HTTP/1.1", "GET http://x/ HTTP/1.1", " / HTTP/1.1", "GET", "GET /", ""]
+     "GET / HTTP/1.1 ", "G@T / HTTP/1.1", "GET /\xe9 HTTP/1.1", "GET http://x/ HTTP/1.1", " / HTTP/1.1", "GET",
+     "GET /", ""]
 )  # fmt: skip
 HEADS = st.builds(
     lambda line, fields, end: "\r\n".join([line, *(f"{name}:{value}" for name, value in fields)]) + end,
