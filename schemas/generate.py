@@ -28,7 +28,7 @@ from schemas.notifications import NOTIFICATIONS
 AVRO_DIR = Path(__file__).parent / "avro"
 MANIFEST = AVRO_DIR / "manifest.json"
 ROOT = Path(__file__).parents[1]
-TWINS = [path for folder in ("schemas", "pipelines") for path in sorted((ROOT / folder).rglob("native_*.pyx"))]
+TWINS = [path for folder in ("schemas", "pipelines", "api") for path in sorted((ROOT / folder).rglob("native_*.pyx"))]
 FAMILIES: dict[str, tuple[type[msgspec.Struct], ...]] = {
     "commands": COMMANDS,
     "facts": FACTS,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-try:
+from schemas import twins
+
+if twins.compiled("api.http.native_framing"):
     from api.http.native_framing import head
 
     HEADS = "compiled"
-except ImportError:  # there was no C compiler when this was installed
+else:  # there was no C compiler when this was installed
     from api.http.framing import head
 
     HEADS = "plain"

@@ -14,6 +14,8 @@ from api.fairness.limits import HEADER_LINES_MAX
 from api.http import framing
 from api.http.framing import Head
 
+SOURCE = "7b0fb6c41756c93c"
+
 cdef Py_ssize_t _lines_max = HEADER_LINES_MAX
 cdef enum:
     NAME_BYTES_MAX = 64  # longer names are rare

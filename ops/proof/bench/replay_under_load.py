@@ -35,7 +35,7 @@ class ReplayRuns:
 
 class BesideReport(msgspec.Struct, frozen=True, kw_only=True):
     """The same load without and with a replay, in turns: the p99 of each round in ms, the CPU of our processes in µs a
-    request, and the replay's runs. Beside watching, `runs` counts the scrapes of all processes."""
+    request, and the replay's runs. For the companion `watching`, `runs` counts the scrapes of all processes."""
 
     alone_p99_ms: list[float]
     beside_p99_ms: list[float]
