@@ -15,7 +15,7 @@ from typing import Any
 import asyncpg
 
 from connectors.sql_files import queries
-from ops.proof.bench.baselines.sql_ledger import SqlLedger, again
+from ops.proof.bench.baselines.sql_ledger import SqlLedger, repeated_answer
 from ops.proof.bench.baselines.terms import FurnishedEvent, Given, SeatRequest
 from pipelines.reservations.core.seating import row_label
 from schemas.facts import Reason
@@ -45,13 +45,13 @@ class ConditionalLedger(SqlLedger):
         if known is None:
             return Given(Reason.TICKET_TYPE_NOT_FOUND, [])
         if known["user_id"] is not None:
-            return again(wanted, known, known["currency"])
+            return repeated_answer(wanted, known, known["currency"])
         try:
             return await self._sold(wanted, known)
         except asyncpg.UniqueViolationError:  # the same key at the same time
             known = await self._pool.fetchrow(SQL["known"], wanted.section_id, wanted.event_id, wanted.reservation_id)
             assert known is not None
-            return again(wanted, known, known["currency"])
+            return repeated_answer(wanted, known, known["currency"])
 
     async def _sold(self, wanted: SeatRequest, section: Any) -> Given:
         """Hold the places, or write down the refusal. Raises UniqueViolationError for a key that is there."""

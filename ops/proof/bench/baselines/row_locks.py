@@ -14,7 +14,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from connectors.sql_files import queries
-from ops.proof.bench.baselines.sql_ledger import SqlLedger, again
+from ops.proof.bench.baselines.sql_ledger import SqlLedger, repeated_answer
 from ops.proof.bench.baselines.terms import FurnishedEvent, Given, SeatRequest
 from pipelines.reservations.core.seats import Seating
 from schemas.facts import Reason
@@ -51,7 +51,7 @@ class RowLockLedger(SqlLedger):
                 user = await connection.fetchrow(SQL["known"], *key)
                 assert user is not None
             if user["user_id"] is not None:
-                return again(wanted, user, section["currency"])
+                return repeated_answer(wanted, user, section["currency"])
             seating = Seating.of_claimed(section["width"], section["claimed"])
             reason, seats = _choose(wanted, seating, user["tickets"], section["max_tickets_per_user"])
             if reason:

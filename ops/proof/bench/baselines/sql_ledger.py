@@ -48,7 +48,7 @@ class SqlLedger:
         return int(await self._pool.fetchval(self.sql["notified"], events))
 
 
-def again(wanted: SeatRequest, known: Any, currency: str) -> Given:
+def repeated_answer(wanted: SeatRequest, known: Any, currency: str) -> Given:
     """The answer to a used key: the first answer, if the request is the same. `known` is its row."""
     if known["fingerprint"] != wanted.fingerprint or known["user_id"] != wanted.user_id:
         return Given(Reason.IDEMPOTENCY_KEY_REUSED, [])
