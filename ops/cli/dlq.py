@@ -8,7 +8,6 @@ import msgspec
 import typer
 
 from ops.cli.output import AsJson, DryRun, emit_json, emit_table
-from ops.operate.set_aside_rows import redrive_rows, set_aside_rows
 from ops.run.discovery import operator_settings
 from ops.run.services.process import run_coroutine
 from pipelines.watch.dead_letters import (
@@ -22,6 +21,7 @@ from pipelines.watch.dead_letters import (
     opened,
     redrive,
 )
+from pipelines.watch.set_aside_rows import redrive_rows, set_aside_rows
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS
 
 LIST_DEFAULT = 50

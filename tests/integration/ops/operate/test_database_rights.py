@@ -29,7 +29,12 @@ REPOSITORY = Path(__file__).parents[4]
 OF_OWNERS = ("raise_epoch", "give_back")  # the worker that decides a partition's commands
 OF_OPERATORS = ("security_event_add", "recovery_codes_forget", "recovery_codes_put", *API_QUERIES_OF_OPERATORS)
 POSITIONS = "pipelines/branches/sql/positions.sql"
-WATCHED = ("pipelines/watch/sql/journey.sql", "pipelines/watch/sql/positions.sql")  # the console and `circle follow`
+# The console, `circle follow`, `circle dlq rows`.
+WATCHED = (
+    "pipelines/watch/sql/journey.sql",
+    "pipelines/watch/sql/positions.sql",
+    "pipelines/watch/sql/set_aside_rows.sql",
+)
 ROLE = "test {process}"  # which has to be quoted
 NOT_EXPLAINED = re.compile(r"^\s*(?:--.*\n)*\s*(?:LOCK|CREATE TEMPORARY) TABLE", re.MULTILINE)
 ELSEWHERE = {
@@ -70,7 +75,7 @@ def queries_of(process: Process) -> dict[str, str]:
             room = (REPOSITORY / "pipelines" / "monitoring").rglob("*.sql")
             return texts(POSITIONS, *sorted(str(path.relative_to(REPOSITORY)) for path in room))
         case _:
-            tools = ("operate/users", "operate/locks", "operate/reconcile", "operate/set_aside_rows", "verify/verify")
+            tools = ("operate/users", "operate/locks", "operate/reconcile", "verify/verify")
             return (
                 texts(
                     *(f"ops/{name}.sql" for name in tools),

@@ -11,9 +11,9 @@ import pytest
 
 from connectors.failure_policy import IN_A_ROW_MAX, EverythingFails
 from connectors.settings import Settings
-from ops.operate.set_aside_rows import redrive_rows, set_aside_rows
 from pipelines.notifications.mail.accounts import BATCH, EVENTS_KEPT_DAYS, LINKS_MAX, WHEREABOUTS_KEPT_DAYS, AccountDesk
 from pipelines.notifications.mail.transport import transport
+from pipelines.watch.set_aside_rows import redrive_rows, set_aside_rows
 from tests.harness.mail_server import MailServer
 from tests.harness.words import ALICE, BOB
 

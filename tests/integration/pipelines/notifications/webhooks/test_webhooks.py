@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from connectors.settings import Environment, Settings
-from ops.operate.set_aside_rows import NoSuchRow, redrive_rows, set_aside_rows
 from ops.run.services.process import run_coroutine
 from pipelines.notifications.flow import run
 from pipelines.notifications.webhooks.desk import DELAYS_S
 from pipelines.notifications.webhooks.turns import TRIALS_PER_ORGANIZER_MAX
+from pipelines.watch.set_aside_rows import NoSuchRow, redrive_rows, set_aside_rows
 from schemas.facts import RecordedFact
 from tests.harness.certificates import certificates
 from tests.harness.fact_logs import log_of

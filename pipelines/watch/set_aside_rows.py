@@ -1,4 +1,4 @@
-"""Rows that the postman has set aside (`circle dlq rows`): webhook calls, messages and mails about accounts.
+"""Rows that the postman has set aside, for `circle dlq rows` and the console: calls, messages and account mails.
 
 They were never records, so they are no dead letters. Each row holds the cause; when it is redriven, it is due again. A
 mail about tickets comes from notifications.outbound, so it becomes a dead letter of that topic instead.
@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TypeAlias
 
 import asyncpg
 import msgspec
 
 from connectors.errors import CircleError
-from connectors.postgres import Connection, connect
+from connectors.postgres import connect
 from connectors.settings import Settings
 from connectors.sql_files import queries
 
-SQL = queries(Path(__file__).with_name("set_aside_rows.sql"))
+Querying: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+SQL = queries(Path(__file__).parent / "sql" / "set_aside_rows.sql")
 TABLES = {
     "webhook_deliveries": ("calls", "redrive_calls"),
     "direct_messages": ("messages", "redrive_messages"),
@@ -47,13 +49,18 @@ async def set_aside_rows(settings: Settings, limit: int) -> list[SetAsideRow]:
     """The latest rows, oldest first. Raises ServiceUnreachable."""
     connection = await connect(settings.postgres_url)
     try:
-        rows = [
-            SetAsideRow(table=table, **dict(row))
-            for table, (query, _) in TABLES.items()
-            for row in await connection.fetch(SQL[query], limit)
-        ]
+        return await listed(connection, limit)
     finally:
         await connection.close()
+
+
+async def listed(connection: Querying, limit: int) -> list[SetAsideRow]:
+    """The latest rows, oldest first."""
+    rows = [
+        SetAsideRow(table=table, **dict(row))
+        for table, (query, _) in TABLES.items()
+        for row in await connection.fetch(SQL[query], limit)
+    ]
     return sorted(rows, key=lambda row: row.created_at)[-limit:]
 
 
@@ -63,7 +70,7 @@ async def redrive_rows(settings: Settings, ids: Sequence[str], *, dry_run: bool 
     try:
         transaction = connection.transaction()
         await transaction.start()
-        done = await _redrive(connection, ids)
+        done = await made_due(connection, ids)
         await (transaction.rollback() if dry_run or set(ids) - set(done) else transaction.commit())
     finally:
         await connection.close()
@@ -73,7 +80,8 @@ async def redrive_rows(settings: Settings, ids: Sequence[str], *, dry_run: bool 
     return done
 
 
-async def _redrive(connection: Connection, ids: Sequence[str]) -> list[str]:
+async def made_due(connection: Querying, ids: Sequence[str]) -> list[str]:
+    """Make rows due again within the caller's transaction: those of `ids`, or all. Returns their ids."""
     done: list[asyncpg.Record] = []
     for _, query in TABLES.values():
         done += await connection.fetch(SQL[query], list(ids), not ids)
