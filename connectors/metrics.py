@@ -15,13 +15,12 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from connectors.age_buckets import AGE_BUCKETS_S
 from connectors.native_histograms import BothHistogram, NativeBuckets, NativeFamily
 
 # A step of a small batch takes a tenth of a millisecond, a call that waits for a broker some, one that is tried again
 # a hundred; the longest ends by its time limit.
 CALL_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0)
-# Around the goals: a p99 of 75 ms to the outcome, 30 s at most that a client waits. Mails may take hours.
-AGE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 600.0, 3_600.0)
 MS_PER_S = 1_000
 
 BATCH_RECORDS = Histogram(
@@ -59,6 +58,11 @@ class RecordAges(Collector):
             total += age_ms * records
         self._sums[stage] += total / MS_PER_S
 
+    def counted(self) -> dict[str, list[int]]:
+        """By stage: the records of each bucket, not summed up, the one above the last bound included. Without stages
+        that this process does not have."""
+        return {stage: list(counts) for stage, counts in self._counts.items() if any(counts)}
+
     def collect(self) -> Iterable[Metric]:
         """The histogram with classic and native buckets, for a scrape."""
         classic = self._family({stage: list(counts) for stage, counts in self._counts.items()})
@@ -84,7 +88,8 @@ _BOUNDS_MS = [round(bound * MS_PER_S) for bound in AGE_BUCKETS_S]
 RECORD_AGES = RecordAges(
     "circle_record_age_seconds",
     "From the record's time to the end of a stage: decided (its facts are committed), replied (its answer has left), "
-    "persisted (its rows are committed), mailed and called (the mail or the webhook call was taken).",
-    ("decided", "replied", "persisted", "mailed", "called"),
+    "charged (the provider's answer to a capture or refund is on the log), persisted (its rows are committed), mailed "
+    "and called (the mail or the webhook call was taken).",
+    ("decided", "replied", "charged", "persisted", "mailed", "called"),
 )
 REGISTRY.register(RECORD_AGES)

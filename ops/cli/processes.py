@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from connectors import logs, postgres, redis_clients, tracing
+from connectors.age_reports import AgeReports
 from connectors.errors import CircleError, SettingsError
 from connectors.execution import Ended
 from connectors.flow_health import FlowHealth
@@ -138,11 +139,12 @@ def pipeline(name: Annotated[Flow, typer.Argument(help="The dataflow's name.")])
         raise CircleError(f"the {name.value} dataflow is not part of this build") from None
     refuse_unsuitable_services(settings)
     tracing.start(name.value, settings.instance)
-    lives = FlowHealth(settings, name.value)
+    lives, ages = FlowHealth(settings, name.value), AgeReports(settings, name.value)
     kind = ""
     check_reachable(settings, START_TIMEOUT_S)
     lives.begin()
     when_ready(lives.ready)
+    ages.start()
     try:
         code = int(module.run(settings) or 0)
         kind = (Ended.kind or f"exit code {code}") if code else ""
@@ -161,6 +163,7 @@ def pipeline(name: Annotated[Flow, typer.Argument(help="The dataflow's name.")])
         return 1
     finally:
         tracing.stop()
+        ages.close()
         lives.ended(kind)
         lives.close()
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from api.reads.slow_requests import SLOW_REQUESTS
+from connectors.age_reports import AGES
 from connectors.flow_health import ALIVE, deaths_key, ready_key
 from ops.operate.acls import BRANCHES, Process
 from pipelines.monitoring.api_report import REPORTS
@@ -69,8 +70,8 @@ def _rows() -> Iterable[RedisAccess]:
     yield RedisAccess(
         p.MONITORING,
         ("get", "hgetall", "hkeys", "info", "lrange", "time"),
-        reads=(VERIFIED, ALIVE, deaths_key("*"), ready_key("*")),
-        why="how far `circle verify --follow` is, and how processes live",
+        reads=(VERIFIED, AGES, ALIVE, deaths_key("*"), ready_key("*")),
+        why="how far `circle verify --follow` is, how processes live, how old records are",
     )
     yield RedisAccess(p.MONITORING, ("hdel",), writes=(REPORTS,), why="what the API answers")
     yield RedisAccess(p.MONITORING, ("set",), writes=(MONITORED,), why="what `/readyz` shows")
@@ -82,8 +83,8 @@ def _rows() -> Iterable[RedisAccess]:
     )
     yield RedisAccess(p.OPERATOR, ("get",), reads=(MONITORED,), why="top")
     for one in (p.RESERVATIONS, p.READ_SIDE, p.PROJECTIONS, p.NOTIFICATIONS, p.PAYMENTS, p.MONITORING):
-        own = (ALIVE, deaths_key(one.value), ready_key(one.value))
-        yield RedisAccess(one, _LIVES, writes=own, why="that it lives, and how it died")
+        own = (AGES, ALIVE, deaths_key(one.value), ready_key(one.value))
+        yield RedisAccess(one, _LIVES, writes=own, why="that it lives, how it died, how old its records are")
 
 
 def _with_read_side(rows: Iterable[RedisAccess]) -> Iterable[RedisAccess]:

@@ -7,10 +7,12 @@ processes write.
 from __future__ import annotations
 
 from enum import StrEnum
+from math import isfinite
 from pathlib import Path
 
 import msgspec
 
+from connectors.age_reports import Ages
 from connectors.postgres import Connection, Database
 from connectors.sql_files import queries
 from pipelines.monitoring.survey import Surveyed
@@ -47,7 +49,9 @@ class FigureSample(msgspec.Struct, frozen=True, kw_only=True):
     `at` is in seconds. `ends` is the number of records of a topic, all partitions together; on a broker with
     transactions their marks count as well. `lags` has records and seconds for each flow; `stalled` has the
     seconds that a flow with a lag has not moved. `places` has held, sold and
-    freed; `dead_letters` those that were not sent back.
+    freed; `dead_letters` those that were not sent back. `catch_up` has the seconds until a flow with a lag will have
+    none, null while it does not shrink. `ages` has, for each stage, the records by their age at its end
+    (`AGE_BUCKETS_S`), counted since the processes began.
     """
 
     at: float
@@ -58,9 +62,11 @@ class FigureSample(msgspec.Struct, frozen=True, kw_only=True):
     ends: dict[str, int]
     lags: dict[str, list[float]]
     stalled: dict[str, float] = {}
+    catch_up: dict[str, float | None] = {}
+    ages: Ages = {}
 
 
-def sample_of(counted: Totals, found: Surveyed, at_s: float) -> FigureSample:
+def sample_of(counted: Totals, found: Surveyed, at_s: float, ages: Ages) -> FigureSample:
     """The sample of one look."""
     return FigureSample(
         at=round(at_s, 1),
@@ -71,7 +77,13 @@ def sample_of(counted: Totals, found: Surveyed, at_s: float) -> FigureSample:
         ends={topic: sum(ends.values()) for topic, ends in found.ends.items()},
         lags={lag.flow: [lag.records, lag.seconds] for lag in found.lags},
         stalled={flow: round(trend.stalled_s, 1) for flow, trend in found.trends.items() if trend.stalled_s},
+        catch_up={flow: _finite(trend.catch_up_s) for flow, trend in found.trends.items() if trend.catch_up_s},
+        ages=ages,
     )
+
+
+def _finite(seconds: float) -> float | None:
+    return round(seconds, 1) if isfinite(seconds) else None
 
 
 class FigureHistory:

@@ -14,6 +14,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from connectors import redis_clients
+from connectors.age_reports import AGES, Ages, together
 from connectors.flow_health import ALIVE, deaths_key, ready_key
 from connectors.kafka import admin
 from connectors.logs import Log
@@ -56,6 +57,7 @@ class RedisFigures(NamedTuple):
     dying: dict[str, bool]
     deaths: dict[tuple[str, str], int]
     api: ApiTotals
+    ages: Ages
 
 
 class BrokerSurvey:
@@ -111,11 +113,12 @@ class RedisSurvey:
             with self._client.pipeline(transaction=False) as asked:
                 asked.hkeys(ALIVE)
                 asked.hgetall(REPORTS)
+                asked.hgetall(AGES)
                 asked.info()
                 for flow in Flow:
                     asked.lrange(deaths_key(flow), 0, -1)
                     asked.get(ready_key(flow))
-                alive, reports, info, *lives = asked.execute()
+                alive, reports, ages, info, *lives = asked.execute()
         except (redis.RedisError, OSError) as error:
             log.warning("redis.not_read", error=f"{type(error).__name__}: {error}")
             return None
@@ -132,6 +135,7 @@ class RedisSurvey:
             dying=verdicts.dying,
             deaths=verdicts.deaths,
             api=totals_of(reports, after),
+            ages=together(ages, after),
         )
 
     def _forget(self, processes: list[bytes]) -> None:

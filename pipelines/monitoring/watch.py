@@ -79,7 +79,7 @@ class Watch:
             counted, figures = eyes.look()
             now = time.time()
             firing = alarms.look(readings(figures, now))
-            sample = sample_of(counted, figures.surveyed, now)
+            sample = sample_of(counted, figures.surveyed, now, figures.redis.ages if figures.redis is not None else {})
             history.keep(sample)
         except (ServiceUnreachable, KafkaException) as error:
             log.warning("survey.failed", error=f"{type(error).__name__}: {error}")

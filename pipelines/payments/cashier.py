@@ -25,6 +25,7 @@ from connectors.failure_policy import Bound, is_of_record
 from connectors.kafka import committed_offsets, producer
 from connectors.log_reader import log_place, offset_of
 from connectors.logs import Log
+from connectors.metrics import RECORD_AGES
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from connectors.tracing import TRACEPARENT, OpenSpan, SpanRole, traceparent_of
@@ -282,6 +283,7 @@ class Cashier:
                 return
             left[0] -= 1
             if not left[0]:
+                RECORD_AGES.observe("charged", [job.record.timestamp()[1]], clock.now_ms())
                 self._finished.append((progress, offset_of(job.record)))
 
         return acknowledged

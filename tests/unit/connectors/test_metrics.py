@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
-from connectors.metrics import AGE_BUCKETS_S, MS_PER_S, RecordAges
+from connectors.age_buckets import AGE_BUCKETS_S
+from connectors.metrics import MS_PER_S, RecordAges
 
 NAME, TEXT = "circle_test_seconds", "A test."
 
