@@ -5,11 +5,15 @@ Each reads within bounds: at most MATCHES_MAX records are in an answer, and the 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from api.http import cursors
+from api.http.problem import invalid
 from api.log.event_log import Bounds
 from connectors.settings import Settings
 from connectors.topics import describe_topics
@@ -23,6 +27,7 @@ from schemas.ids import Position, ReservationId
 
 MATCHES_MAX = 200  # in one answer: a screen of records
 LETTERS_MAX = 200
+_KINDS = {False: "records-before", True: "records-from"}  # of cursors
 
 
 class TopicView(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,11 +39,15 @@ class TopicView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FoundRecords(msgspec.Struct, frozen=True, kw_only=True):
-    """The records that match, the oldest first. `stopped` names the bound that ended the search early, "" for none."""
+    """The records that match, the oldest first. `stopped` names the bound that ended the search early, "" for none.
+
+    `next_cursor` is for the next page: of earlier records where the latest ones were asked for, else of later ones.
+    """
 
     items: list[TopicRecord]
     read: int
     stopped: str
+    next_cursor: str | None
 
 
 class WholeRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,23 +72,42 @@ class TopicsAsked:
 
 @dataclass(frozen=True, slots=True)
 class RecordsAsked:
-    """Asks for records of a topic: the last ones that match, or with `oldest_first` the first ones."""
+    """Asks for records of a topic: the last ones that match, or with `oldest_first` the first ones.
+
+    `places` has the offset by partition where the page before ended: records before these, or with `oldest_first` from
+    these on. `partition` None means all.
+    """
 
     topic: str
     criteria: Criteria
     count: int
     oldest_first: bool
+    partition: int | None = None
+    places: Mapping[int, int] | None = None
 
     def answer(self, settings: Settings, bounds: Bounds) -> FoundRecords:
         """Raises NoSuchPartition, CircleError without such a topic, ServiceUnreachable, KafkaException."""
-        within = ReadingBounds(matches_max=self.count, records_max=bounds.records_max, seconds_max=bounds.seconds_max)
+        partitions = None if self.partition is None else [self.partition]
         if self.oldest_first:
-            search = Search(settings, self.topic, self.criteria, bounds=within)
+            within = ReadingBounds(
+                matches_max=self.count, records_max=bounds.records_max, seconds_max=bounds.seconds_max
+            )
+            search = Search(
+                settings, self.topic, self.criteria, partitions=partitions, starts=self.places, bounds=within
+            )
             items = list(search.matches())
+            on = dict(search.progress.next_offsets) if search.progress.stopped else {}
         else:
-            items, search = latest(settings, self.topic, self.criteria, count=self.count)
-        stopped = "" if len(items) == self.count else search.progress.stopped
-        return FoundRecords(items=items, read=search.progress.read, stopped=stopped)
+            items, search = latest(
+                settings, self.topic, self.criteria, partitions=partitions, ends=self.places, count=self.count
+            )
+            on = _before(items, {**search.progress.next_offsets, **(self.places or {})}, full=len(items) == self.count)
+        return FoundRecords(
+            items=items,
+            read=search.progress.read,
+            stopped="" if len(items) == self.count else search.progress.stopped,
+            next_cursor=cursor_of(on, oldest_first=self.oldest_first) if on else None,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +192,34 @@ class LetterRedriven:
 OperatorQuestion = (
     TopicsAsked | RecordsAsked | RecordAsked | GroupsAsked | JourneyAsked | LettersAsked | LetterAsked | LetterRedriven
 )
+
+
+def cursor_of(places: Mapping[int, int], *, oldest_first: bool) -> str:
+    """The cursor of a page that begins, or ends, at these offsets by partition."""
+    return cursors.encode(_KINDS[oldest_first], 0, ".".join(f"{one}-{places[one]}" for one in sorted(places)))
+
+
+def places_of(cursor: str | None, *, oldest_first: bool) -> dict[int, int] | None:
+    """The offsets by partition in a cursor, None for the first page. Raises Problem invalid-request (422)."""
+    _value, text = cursors.decode(cursor, _KINDS[oldest_first])
+    if text is None:
+        return None
+    if re.fullmatch(r"\d{1,9}-\d{1,18}(?:\.\d{1,9}-\d{1,18})*", text) is None:
+        raise invalid("cursor", "is not a cursor of this list")
+    return {int(one): int(offset) for one, _, offset in (place.partition("-") for place in text.split("."))}
+
+
+def _before(items: Sequence[TopicRecord], read_to: Mapping[int, int], *, full: bool) -> dict[int, int]:
+    """Where the page of earlier records ends: before the found ones; where none was found, at the end of the reading.
+
+    Empty when there is no such page.
+    """
+    if not full:
+        return {}
+    first: dict[int, int] = {}
+    for one in items:
+        first.setdefault(one.partition, one.offset)
+    return {**read_to, **first}
 
 
 def _letter(settings: Settings, origin: str, offset: int) -> letters.ReadLetter:

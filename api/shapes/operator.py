@@ -7,7 +7,9 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
+from api.http.validation import Id
 from api.shapes.base import Request
+from schemas.ids import UserId
 
 Text = Annotated[str, Meta(min_length=1, max_length=500)]
 
@@ -16,7 +18,7 @@ class RecordsQuery(Request, frozen=True):
     """The records of a topic that match, the latest ones; with `since`, `until` or `position` the first ones.
 
     `field` and `value` go together. `since` and `until` are RFC 3339. `position` is a command's (3-1200) or a fact's
-    (3-1200-0).
+    (3-1200-0). `cursor` is the `next_cursor` of the page before, with the same criteria.
     """
 
     key: Text | None = None
@@ -26,13 +28,18 @@ class RecordsQuery(Request, frozen=True):
     position: Annotated[str, Meta(max_length=60)] | None = None
     since: Annotated[str, Meta(max_length=60)] | None = None
     until: Annotated[str, Meta(max_length=60)] | None = None
+    partition: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
+    cursor: Annotated[str, Meta(max_length=4_000)] | None = None
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
 
 
 class JourneyQuery(Request, frozen=True):
-    """A request: a reservation's id, a command's position (3-1200), or a receipt."""
+    """A request: a reservation's id, a command's position (3-1200), or a receipt. Or the Idempotency-Key of a
+    reservation as `key`, with the id of the user who sent it."""
 
-    request: Annotated[str, Meta(min_length=1, max_length=1_500, pattern=r"^[A-Za-z0-9._~-]+$")]
+    request: Annotated[str, Meta(min_length=1, max_length=1_500, pattern=r"^[A-Za-z0-9._~-]+$")] | None = None
+    key: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
+    user: Id[UserId] | None = None
 
 
 class RedriveIn(Request, frozen=True):
@@ -56,3 +63,9 @@ class RedrivenOut(msgspec.Struct, frozen=True):
     topic: str
     offset: int
     changed: list[str]
+
+
+class RowRedrivenOut(msgspec.Struct, frozen=True):
+    """The id of the row that is due again."""
+
+    row: str

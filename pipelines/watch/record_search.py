@@ -136,9 +136,11 @@ class Search:
         *,
         partitions: Sequence[int] | None = None,
         starts: Mapping[int, int] | None = None,
+        ends: Mapping[int, int] | None = None,
         bounds: ReadingBounds = ReadingBounds(),
     ) -> None:
-        """Without `partitions`, those that can have the records. `starts` skips what is before these offsets.
+        """Without `partitions`, those that can have the records. `starts` skips what is before these offsets, `ends`
+        what is at them and after.
 
         Raises NoSuchPartition, CircleError without such a topic, ServiceUnreachable.
         """
@@ -147,7 +149,7 @@ class Search:
         for number in partitions or ():
             chosen(settings, topic, number)
         self._partitions = list(partitions) if partitions is not None else _homes(topic, criteria, len(every))
-        self._starts, self._codec = starts or {}, codec_of(settings)
+        self._starts, self._ends, self._codec = starts or {}, ends or {}, codec_of(settings)
         self.progress = Progress()
 
     def matches(self) -> Iterator[TopicRecord]:
@@ -164,6 +166,8 @@ class Search:
                 if progress.stopped:
                     return
                 progress.read += 1
+                if self._is_behind_end(message):
+                    continue
                 partition, offset = log_place(message)
                 progress.next_offsets[partition] = offset + 1
                 if self._criteria.fit(message):
@@ -189,8 +193,13 @@ class Search:
         """The offsets before the last `records` of each partition, and whether this is all there is."""
         with TopicReader(self._settings, self._topic) as reader:
             bounds = reader.bounds(self._partitions)
-        starts = {number: max(low, high - records) for number, (low, high) in bounds.items()}
+        ends = {number: min(high, self._ends.get(number, high)) for number, (_low, high) in bounds.items()}
+        starts = {number: max(low, ends[number] - records) for number, (low, _high) in bounds.items()}
         return starts, all(start == bounds[number][0] for number, start in starts.items())
+
+    def _is_behind_end(self, message: Message) -> bool:
+        partition, offset = log_place(message)
+        return offset >= self._ends.get(partition, offset + 1)
 
     def _offsets(self, reader: TopicReader) -> dict[int, int]:
         """Where reading begins: at the given offsets, at a time, at a position, else at the beginning."""
@@ -212,7 +221,13 @@ class Search:
         """The records up to the end of what was asked for."""
         criteria, at = self._criteria, self._criteria.position
         ending_ms = None if criteria.until is None else criteria.until // US_PER_MS + CLOCKS_APART_MS
+        ended = {number for number, end in self._ends.items() if offsets.get(number, end) >= end}
+        offsets = {number: start for number, start in offsets.items() if number not in ended}
         for message in reader.from_offsets(offsets):
+            if self._is_behind_end(message):
+                ended.add(log_place(message)[0])
+                if offsets.keys() <= ended:
+                    return
             if ending_ms is not None and message.timestamp()[1] > ending_ms:
                 return  # records come in the order of their timestamps
             if at is not None and self._topic == COMMANDS and offset_of(message) > at.offset:
@@ -225,18 +240,31 @@ class Search:
 
 
 def latest(
-    settings: Settings, topic: str, criteria: Criteria, *, partitions: Sequence[int] | None = None, count: int
+    settings: Settings,
+    topic: str,
+    criteria: Criteria,
+    *,
+    partitions: Sequence[int] | None = None,
+    ends: Mapping[int, int] | None = None,
+    count: int,
 ) -> tuple[list[TopicRecord], Search]:
     """The last `count` matching records among the last records of each partition, the oldest first.
 
-    Reads backwards in windows that grow, within the bounds of a search. The search goes on with `follow`.
+    With `ends`, those before these offsets. Reads backwards in windows that grow, within the bounds of a search. The
+    search goes on with `follow`.
     """
     window = max(count, 100)
     while True:
-        search = Search(settings, topic, criteria, partitions=partitions)
+        search = Search(settings, topic, criteria, partitions=partitions, ends=ends)
         starts, whole = search.window(window)
         search = Search(
-            settings, topic, criteria, partitions=partitions, starts=starts, bounds=ReadingBounds(matches_max=None)
+            settings,
+            topic,
+            criteria,
+            partitions=partitions,
+            starts=starts,
+            ends=ends,
+            bounds=ReadingBounds(matches_max=None),
         )
         found = deque(search.matches(), maxlen=count)
         if len(found) == count or whole or search.progress.stopped or window >= RECORDS_MAX:
