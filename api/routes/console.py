@@ -30,11 +30,19 @@ from api.routes.streams import HEADERS, HEARTBEAT, HELLO, is_open
 from api.shapes.alerts import AlertOut
 from api.shapes.base import Page
 from api.shapes.console import FiguresOut, FiguresQuery, PlatformOut
+from connectors.age_buckets import AGE_BUCKETS_S
+from pipelines.monitoring.alert_rules import RUNBOOKS
 from pipelines.monitoring.figure_history import FigureSample
 from schemas.ids import EventId
 
 FILES = Path(__file__).parent.parent / "pages" / "console"
-TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+RUNBOOK_FILES = Path(__file__).parents[2] / RUNBOOKS
+TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".md": "text/markdown; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
 ALERTS_SHOWN_MAX = 50
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
@@ -54,6 +62,11 @@ async def dashboard(_call: Call) -> HTTPResponse:
     return _page("dashboard.html")
 
 
+async def sign_in(_call: Call) -> HTTPResponse:
+    """200 with the console for operators by role. It holds no data: they sign in there."""
+    return _page("dashboard.html")
+
+
 async def event_dashboard(_call: Call, event_id: EventId) -> HTTPResponse:
     """200 with the page of an event's sales. It holds no data: the organizer signs in there."""
     assert event_id
@@ -61,7 +74,7 @@ async def event_dashboard(_call: Call, event_id: EventId) -> HTTPResponse:
 
 
 async def file(_call: Call, file: str) -> HTTPResponse:
-    """200 with a style, script or picture of the console."""
+    """200 with a style, script or picture of the console, or with a runbook."""
     found = _files().get(file)
     if found is None:
         raise not_found("file", repr(file[:100]))
@@ -142,6 +155,7 @@ async def _look(deps: ApiDeps) -> bytes:
             monitoring=monitoring,
             verify=verify,
             requests=request_totals(text.decode()),
+            age_bounds_s=list(AGE_BUCKETS_S),
         )
     )
 
@@ -165,5 +179,6 @@ def _text(name: str) -> bytes:
 
 @cache
 def _files() -> dict[str, tuple[bytes, str]]:
-    """By name: the content and type of each file next to the pages. No other path can be asked for."""
-    return {one.name: (one.read_bytes(), TYPES[one.suffix]) for one in FILES.iterdir() if one.suffix in TYPES}
+    """By name: the content and type of each file next to the pages, and of each runbook. There is no other path."""
+    found = [*FILES.iterdir(), *RUNBOOK_FILES.glob("*.md")]
+    return {one.name: (one.read_bytes(), TYPES[one.suffix]) for one in found if one.suffix in TYPES}

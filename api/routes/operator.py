@@ -1,7 +1,7 @@
 """Topics, groups, the way of one request, and dead letters, for operators.
 
 Guarantee: a process of low priority reads the log, so an answer takes only the processor time that the sale leaves. No
-payment token is in an answer. A redrive has its entry in the audit log before it happens.
+payment token is in an answer. A redrive has its entry in the audit log before it happens, or in the same transaction.
 """
 
 from __future__ import annotations
@@ -28,17 +28,21 @@ from api.reads.operator_questions import (
     RecordAsked,
     RecordsAsked,
     TopicsAsked,
+    places_of,
 )
 from api.shapes.base import Page
-from api.shapes.operator import JourneyQuery, RecordsQuery, RedriveIn, RedrivenOut
+from api.shapes.operator import JourneyQuery, RecordsQuery, RedriveIn, RedrivenOut, RowRedrivenOut
 from pipelines.history.receipts import BadReceipt, read
+from pipelines.watch import set_aside_rows as rows
 from pipelines.watch.record_search import Condition, Criteria
-from schemas.ids import Position, ReservationId
+from schemas.ids import Position, ReservationId, reservation_id
 from schemas.times import micros_of
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS, all_topics
 
 NO_STORE = {"cache-control": "no-store"}
 LETTERED = (COMMANDS, FACTS, NOTIFICATIONS)
+ROWS_MAX = 200  # a screen
+ROW_CHARS_MAX = 100
 _redrive = msgspec.json.Decoder(RedriveIn)
 
 
@@ -51,7 +55,14 @@ async def records(call: Call, topic: str) -> HTTPResponse:
     """200 with the records of a topic that match, decoded."""
     query = call.query(RecordsQuery)
     oldest_first = any((query.since, query.until, query.position))
-    asked = RecordsAsked(_known(topic), _criteria(query), query.limit, oldest_first)
+    asked = RecordsAsked(
+        topic=_known(topic),
+        criteria=_criteria(query),
+        count=query.limit,
+        oldest_first=oldest_first,
+        partition=query.partition,
+        places=places_of(query.cursor, oldest_first=oldest_first),
+    )
     return json(await _answer(call, asked), headers=NO_STORE)
 
 
@@ -70,8 +81,7 @@ async def groups(call: Call) -> HTTPResponse:
 
 async def journey(call: Call) -> HTTPResponse:
     """200 with the way of one request: HTTP, command, decision with its reason, rows, messages, mails, with times."""
-    request = call.query(JourneyQuery).request.strip()
-    return json(await _answer(call, JourneyAsked(_named(call, request))), headers=NO_STORE)
+    return json(await _answer(call, JourneyAsked(_named(call, call.query(JourneyQuery)))), headers=NO_STORE)
 
 
 async def dead_letters(call: Call) -> HTTPResponse:
@@ -101,6 +111,29 @@ async def redrive(call: Call, topic: str, offset: str) -> HTTPResponse:
     return json(RedrivenOut(origin, number, changed), headers=NO_STORE)
 
 
+async def set_aside_rows(call: Call) -> HTTPResponse:
+    """200 with the calls, messages and account mails that were set aside, the latest first."""
+    found = await call.deps.database.within(lambda connection: rows.listed(connection, ROWS_MAX))
+    return json(Page(found[::-1]), headers=NO_STORE)
+
+
+async def redrive_row(call: Call, row: str) -> HTTPResponse:
+    """200 after the row became due again. Its entry in the audit log is in the same transaction."""
+    detail = {"row": row, "by": call.caller.user_id if call.caller is not None else None}
+
+    async def due(connection: Connection) -> list[str]:
+        done = await rows.made_due(connection, [row])
+        if done:
+            await record(connection, AuditKind.LETTER_REDRIVEN, None, call.origin, actor=Actor.OPERATOR, detail=detail)
+        return done
+
+    if not (row.isascii() and row.isprintable() and len(row) <= ROW_CHARS_MAX) or not await call.deps.database.within(
+        due
+    ):
+        raise not_found("row that is set aside", repr(row[:ROW_CHARS_MAX]))
+    return json(RowRedrivenOut(row), headers=NO_STORE)
+
+
 async def _answer(call: Call, question: OperatorQuestion) -> object:
     call.costs(HISTORY_COST)
     return await call.deps.history.of_operators(question)
@@ -120,8 +153,13 @@ def _letter(topic: str, offset: str) -> tuple[str, int]:
     return topic, int(offset)
 
 
-def _named(call: Call, request: str) -> ReservationId | Position:
+def _named(call: Call, query: JourneyQuery) -> ReservationId | Position:
     """A reservation, a position, or the position in a receipt that our keys have signed. Raises Problem 422."""
+    if query.key is not None and query.user is not None and query.request is None:
+        return reservation_id(query.user, query.key)
+    if query.request is None or query.key is not None or query.user is not None:
+        raise invalid("request", "names the request alone; without it, key and user name it together")
+    request = query.request
     try:
         return ReservationId(str(UUID(request)))
     except ValueError:

@@ -58,6 +58,7 @@ from pipelines.history.explain import Explanation
 from pipelines.watch.consumer_groups import GroupView
 from pipelines.watch.dead_letters import Letter, Opened
 from pipelines.watch.journey import Journey
+from pipelines.watch.set_aside_rows import SetAsideRow
 
 PUBLIC, OPTIONAL, USER, ORGANIZER = Access.PUBLIC, Access.OPTIONAL, Access.USER, Access.ORGANIZER
 OPERATOR = Access.OPERATOR
@@ -479,9 +480,12 @@ ROUTES: tuple[Route, ...] = (
     _route("GET", "/dashboard", console.dashboard, OPERATOR, "platform",
            "The operators' console: health, topology, sales; operators only", media_type="text/html",
            answers={200: str}),
+    _route("GET", "/dashboard/sign-in", console.sign_in, PUBLIC, "platform",
+           "The operators' console, where administrators sign in", media_type="text/html", answers={200: str}),
     _route("GET", "/dashboard/events/<event_id>", console.event_dashboard, PUBLIC, "platform",
            "The page of an event's sales, where its organizer signs in", media_type="text/html", answers={200: str}),
-    _route("GET", "/dashboard/files/<file>", console.file, PUBLIC, "platform", "A style or script of the console",
+    _route("GET", "/dashboard/files/<file>", console.file, PUBLIC, "platform",
+           "A style or script of the console, or a runbook",
            cacheable=True, media_type="text/javascript", answers={200: str}, problems=("not-found",), free=True),
     _route("GET", "/v1/operator/platform", console.platform, OPERATOR, "platform",
            "The state of the platform: services, alerts, lags, requests; operators only",
@@ -519,4 +523,10 @@ ROUTES: tuple[Route, ...] = (
     _route("POST", "/v1/operator/dead-letters/<topic>/<offset>/redrive", operator.redrive, OPERATOR, "platform",
            "Send a dead letter back to its topic, mended if asked, and audited; operators only", body=op.RedriveIn,
            answers={200: op.RedrivenOut}, problems=("not-found", "busy")),
+    _route("GET", "/v1/operator/set-aside-rows", operator.set_aside_rows, OPERATOR, "platform",
+           "The webhook calls, messages and account mails that were set aside; operators only",
+           answers={200: Page[SetAsideRow]}),
+    _route("POST", "/v1/operator/set-aside-rows/<row>/redrive", operator.redrive_row, OPERATOR, "platform",
+           "Make a row that was set aside due again, audited; operators only", answers={200: op.RowRedrivenOut},
+           problems=("not-found",)),
 )  # fmt: skip

@@ -45,8 +45,8 @@ class RequestTotals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlatformOut(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of the platform. `alerts` is null while PostgreSQL does not answer; `monitoring` and `verify` are null
-    while they do not run, or Redis does not answer."""
+    """The state of the platform. `age_bounds_s` are those of the ages in `monitoring.sample`. `alerts` is null while
+    PostgreSQL does not answer; `monitoring` and `verify` are null while they do not run, or Redis does not answer."""
 
     at: datetime
     services: dict[str, dict[str, Any]]
@@ -55,6 +55,7 @@ class PlatformOut(msgspec.Struct, frozen=True, kw_only=True):
     monitoring: dict[str, Any] | None
     verify: dict[str, Any] | None
     requests: RequestTotals
+    age_bounds_s: list[float]
 
 
 class TicketTypeSales(AvailabilityOut, frozen=True, kw_only=True):

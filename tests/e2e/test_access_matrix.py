@@ -72,6 +72,7 @@ class World:
             "topic": "tickets.commands",
             "place": "99-0",
             "offset": "0",
+            "row": "no-row",
             "ticket_type_id": self.event.general,
             "pool_id": self.made("pools", PoolIn.EXAMPLE),
             "code_id": self.made("codes", CodeIn.EXAMPLE),

@@ -1,7 +1,9 @@
-// The console's frame: tabs by address, one live stream of the platform's state for all of them.
+// The console's frame: tabs by address, one live stream of the platform's state for all of them. At /dashboard the
+// browser has the operator's token; at /dashboard/sign-in an operator by role signs in first.
 import { T } from "./texts.js";
 import { $, h, show } from "./dom.js";
-import { listen } from "./net.js";
+import { get, listen } from "./net.js";
+import { alerts } from "./alerts.js";
 import { events } from "./events.js";
 import { follow } from "./follow.js";
 import { groups } from "./groups.js";
@@ -9,10 +11,11 @@ import { health } from "./health.js";
 import { letters } from "./letters.js";
 import { overview } from "./overview.js";
 import { requests } from "./requests.js";
+import { session } from "./session.js";
 import { topics } from "./topics.js";
 
-const VIEWS = { overview, events, topics, groups, follow, letters, requests };
-let name = "", view = null, platform = null;
+const VIEWS = { overview, alerts, events, topics, groups, follow, letters, requests }, STATE = "/v1/operator/stream";
+let name = "", view = null, platform = null, endStream = null, signed = null;
 
 function route() {
   const [wanted, argument] = location.hash.replace(/^#\/?/, "").split("/");
@@ -33,9 +36,33 @@ function connection(state) {
   const line = $("connection");
   if (line.textContent !== states[state]) line.textContent = states[state];
   line.className = state === "live" ? "state good" : "state bad";
+  if (state === "refused" && signed) signed.ended();
 }
 
-$("connection").textContent = T.connecting;
-addEventListener("hashchange", route);
-route();
-listen("/v1/operator/stream", (_name, data) => { platform = data; health($("health"), data); view.state(data); }, connection);
+function begin() {
+  $("connection").textContent = T.connecting;
+  addEventListener("hashchange", route);
+  route();
+  endStream = listen(STATE, (_name, data) => { platform = data; health($("health"), data); view.state(data); }, connection);
+}
+
+function end() {
+  if (endStream === null) return;
+  endStream(); view.end();
+  removeEventListener("hashchange", route);
+  name = ""; view = platform = endStream = null;
+  $("connection").textContent = "";
+  show($("tabs")); show($("health")); show($("account"));
+}
+
+if (location.pathname.endsWith("/sign-in")) {
+  signed = session($("content"), {
+    note: T.signInOperator, reloads: true, end,
+    async begin() {
+      await get("/v1/operator/platform");  // a refusal is shown at the form
+      $("content").replaceChildren();
+      show($("account"), h("button", { type: "button", onclick: () => signed.signOut() }, T.signOut));
+      begin();
+    },
+  });
+} else begin();

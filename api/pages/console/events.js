@@ -4,7 +4,7 @@ import { h, show, soon } from "./dom.js";
 import { drop } from "./drop.js";
 import { get } from "./net.js";
 
-const WAIT_MS = 250;  // after a key, before the search
+const AGAIN_MS = 5000, WAIT_MS = 250;  // after a key, before the search
 
 export function events(main, chosen) {
   const list = h("ul", { class: "list" }), more = h("button", { hidden: true }, T.more), note = h("p", { class: "soft" });
@@ -16,7 +16,12 @@ export function events(main, chosen) {
     if (first) { cursor = null; items = []; }
     const query = new URLSearchParams({ limit: "20", sort: "-created_at", ...(words ? { q: words } : {}), ...(cursor ? { cursor } : {}) });
     let answer;
-    try { answer = await get(`/v1/events?${query}`); } catch (error) { show(note, T.failed(error.message)); return; }
+    try { answer = await get(`/v1/events?${query}`); } catch (error) {
+      if (own !== turn) return;
+      show(note, T.failed(error.message));
+      timer = setTimeout(() => page(first), AGAIN_MS);
+      return;
+    }
     if (own !== turn) return;
     items = [...items, ...answer.items]; cursor = answer.next_cursor; more.hidden = !cursor;
     show(note, items.length ? "" : words ? T.noMatches : T.noEvents);
@@ -38,5 +43,5 @@ export function events(main, chosen) {
     endDrop = drop(view, id, `/v1/operator/events/${id}/sales`);
   }
   open(chosen); page(true);
-  return { state() {}, open, end() { endDrop(); clearTimeout(timer); } };
+  return { state() {}, open, end() { turn = -1; endDrop(); clearTimeout(timer); } };
 }

@@ -1,14 +1,17 @@
-// Dead letters: list, content, and the way back, mended where asked.
+// Dead letters of every topic, and rows that were set aside: list, content, and the way back, mended where asked.
 import { T } from "./texts.js";
 import { card, h, moment, show, table } from "./dom.js";
 import { get, post } from "./net.js";
 import { pre } from "./topics.js";
 
-const X = T.letters;
+const X = T.letters, AGAIN_MS = 5000;
 
 export function letters(main) {
   const list = h("div"), one = h("div"), note = h("p", { class: "soft", role: "status" }, T.loading);
-  show(main, card("", X.heading, note, list), one);
+  const rowList = h("div"), rowNote = h("p", { class: "soft", role: "status" }, T.loading);
+  show(main, card("", X.heading, note, list), one, card("", X.rows, h("p", { class: "soft" }, X.rowsNote), rowNote, rowList));
+  let ended = false;
+  const again = work => setTimeout(() => { if (!ended) work(); }, AGAIN_MS);
   async function read() {
     try {
       const { items } = await get("/v1/operator/dead-letters");
@@ -16,7 +19,7 @@ export function letters(main) {
       show(list, items.length ? table(X.heading, [[X.topic], [X.record], [X.since], [X.state], [X.error]], items.map(letter => [
         h("button", { class: "link", type: "button", onclick: () => open(letter) }, `${letter.origin_topic} ${letter.origin_partition}-${letter.origin_offset}`),
         letter.record || "?", h("time", { datetime: letter.put_aside_at }, moment(letter.put_aside_at)), letter.redriven ? X.redriven : X.open, letter.error])) : null);
-    } catch (error) { note.textContent = T.failed(error.message); }
+    } catch (error) { note.textContent = T.failed(error.message); again(read); }
   }
   async function open(letter) {
     const path = `/v1/operator/dead-letters/${letter.topic.replace(/\.dead-letters$/, "")}/${letter.offset}`;
@@ -30,15 +33,29 @@ export function letters(main) {
         catch (error) { result.textContent = T.failed(error.message); }
       };
       const mended = () => { try { send({ edited: JSON.parse(text.value) }); } catch (error) { result.textContent = T.failed(error.message); } };
-      const fact = letter.origin_topic === "tickets.facts";
+      const fact = letter.origin_topic === "tickets.facts", rows = letter.set_aside_by === "projections";
       show(one, card("", heading, h("p", {}, letter.error), found.undecodable ? h("p", { class: "note" }, T.topics.undecodable(found.undecodable), " ", found.value_hex) : null,
         h("h3", {}, T.topics.fields), pre(found.fields), h("h3", {}, T.topics.headers), pre(found.headers),
-        found.letter.redriven ? h("p", { class: "soft" }, X.redriven) : fact ? h("p", { class: "note" }, X.facts) : [
+        found.letter.redriven ? h("p", { class: "soft" }, X.redriven) : fact ? [h("p", { class: "note" }, rows ? X.factRows : X.facts), pre(rows ? X.rebuild : X.command(letter.offset))] : [
           h("h3", {}, X.mend), h("p", { class: "soft" }, X.mendNote), h("label", {}, X.whole, text), result,
           h("p", { class: "chips" }, found.undecodable ? null : h("button", { type: "button", onclick: () => send({}) }, X.redrive), h("button", { type: "button", class: "main", onclick: mended }, X.mend))]));
       one.scrollIntoView({ block: "nearest" });
     } catch (error) { show(one, card("", heading, h("p", { class: "note" }, T.failed(error.message)))); }
   }
-  read();
-  return { state() {}, end() {} };
+  async function readRows() {
+    try {
+      const { items } = await get("/v1/operator/set-aside-rows");
+      rowNote.textContent = items.length ? "" : X.noRows;
+      show(rowList, items.length ? table(X.rows, [[X.row], [X.kind], [X.since], [X.error], [X.again]], items.map(row => [
+        row.id, `${X.tables[row.table] || row.table}: ${row.what}`, h("time", { datetime: row.created_at }, moment(row.created_at)), row.error,
+        h("button", { type: "button", "aria-label": X.redriveRow(row.id), onclick: event => redriveRow(row, event.target) }, X.redrive)])) : null);
+    } catch (error) { rowNote.textContent = T.failed(error.message); again(readRows); }
+  }
+  async function redriveRow(row, button) {
+    button.disabled = true;
+    try { await post(`/v1/operator/set-aside-rows/${encodeURIComponent(row.id)}/redrive`, {}); await readRows(); rowNote.textContent = X.rowSent(row.id); }
+    catch (error) { rowNote.textContent = T.failed(error.message); button.disabled = false; }
+  }
+  read(); readRows();
+  return { state() {}, end() { ended = true; } };
 }

@@ -5,6 +5,9 @@ let token = "";
 /** Send this access token with every request, or none. Without one the browser sends the operator's password. */
 export function use(accessToken) { token = accessToken; }
 
+// With a token the browser keeps its own credentials to itself, and asks for none when the token is refused.
+const credentials = () => token ? "omit" : "same-origin";
+
 export class Refused extends Error {
   constructor(status, problem) { super((problem && (problem.detail || problem.title)) || `status ${status}`); this.status = status; this.problem = problem || {}; }
 }
@@ -20,12 +23,18 @@ async function answerOf(answer) {
 }
 
 export async function get(path) {
-  return (await answerOf(await fetch(address(path), { headers: headers("application/json") }))).json();
+  return (await answerOf(await fetch(address(path), { headers: headers("application/json"), credentials: credentials() }))).json();
+}
+
+/** A file of the console as text. */
+export async function text(path) {
+  return (await answerOf(await fetch(address(path), { headers: headers("text/plain, */*"), credentials: credentials() }))).text();
 }
 
 export async function post(path, body, more = {}) {
-  const options = { method: "POST", headers: { ...headers("application/json"), "content-type": "application/json", ...more }, body: JSON.stringify(body) };
-  return (await answerOf(await fetch(address(path), options))).json();
+  const options = { method: "POST", headers: { ...headers("application/json"), "content-type": "application/json", ...more }, credentials: credentials(), body: JSON.stringify(body) };
+  const answer = await answerOf(await fetch(address(path), options));
+  return answer.status === 204 ? null : answer.json();
 }
 
 /**
@@ -38,7 +47,7 @@ export function listen(path, hear, state = () => {}) {
     if (ended || document.hidden) return;
     abort = new AbortController();
     try {
-      const answer = await answerOf(await fetch(address(path), { headers: headers("text/event-stream"), signal: abort.signal, cache: "no-store" }));
+      const answer = await answerOf(await fetch(address(path), { headers: headers("text/event-stream"), signal: abort.signal, cache: "no-store", credentials: credentials() }));
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       let buffer = "";
       for (;;) {

@@ -3,10 +3,11 @@ import { T } from "./texts.js";
 import { card, clock, facts, h, number, rounded, show, table } from "./dom.js";
 import { chart, rates } from "./chart.js";
 import { get } from "./net.js";
-import { latencyBetween, nodes, topology } from "./topology.js";
+import { agesGrown, latencyBetween, nodes, quantileOf, topology } from "./topology.js";
 
 const RATE_OVER_MS = 8000;  // monitoring reports every five seconds
-let samples = [], range = "hour", step = 5, states = [];
+const STAGES = ["decided", "persisted", "mailed"];
+let samples = [], range = "hour", step = 5, states = [], bounds = [];
 
 export function overview(main) {
   const edges = h("ol", { class: "topology" }), away = h("p", { class: "note", hidden: true }, T.monitoringAway);
@@ -22,6 +23,7 @@ export function overview(main) {
   return {
     state(platform) {
       states.push(platform);
+      bounds = platform.age_bounds_s;
       while (states.length > 2 && Date.parse(platform.at) - Date.parse(states[1].at) > RATE_OVER_MS) states.shift();
       const before = states.length > 1 ? states[0] : null;
       topology(edges, nodes(platform, before, latencyBetween(platform, before)));
@@ -69,6 +71,19 @@ async function figures(parent) {
   show(parent, h("p", { class: "soft" }, `${clock(samples[0].at * 1000)} – ${T.now}`),
     draw(T.charts.facts, [{ name: T.factsLine, points: rates(samples, one => one.facts) }, { name: T.commandsLine, points: rates(samples, one => one.ends["tickets.commands"]) }]),
     draw(T.charts.lag, flows.map(flow => ({ name: flow.replace("circle.", ""), points: samples.filter(one => one.lags[flow]).map(one => [one.at, one.lags[flow][1]]) }))),
+    draw(T.charts.latency, STAGES.map(stage => ({ name: T.stages[stage], points: latencies(stage) })), seconds => T.seconds(seconds < 10 ? Math.round(seconds * 1000) / 1000 : Math.round(seconds))),
     draw(T.charts.places, [{ name: T.soldLine, points: rates(samples, one => one.places.sold || 0) }, { name: T.heldLine, points: rates(samples, one => one.places.held || 0) }]),
     draw(T.charts.refused, [{ name: T.refusedLine, points: rates(samples, one => one.refused) }]));
+}
+
+/** The age that 99 of 100 records had at most at the end of a stage, between two samples. */
+function latencies(stage) {
+  const points = [];
+  for (let i = 1; i < samples.length; i++) {
+    const own = samples[i].ages && samples[i].ages[stage], earlier = samples[i - 1].ages && samples[i - 1].ages[stage];
+    if (!own || !earlier) continue;
+    const grown = agesGrown(own, earlier);
+    if (grown.some(n => n > 0)) points.push([samples[i].at, bounds[quantileOf(grown, .99)] || bounds[bounds.length - 1]]);
+  }
+  return points.filter(([, seconds]) => seconds !== undefined);
 }

@@ -1,10 +1,15 @@
-// The topology: for each edge its rate, its lag and its latency. A stalled edge differs by colour, frame and word.
+// The topology: for each edge its rate, its latency, its lag, and when it will have caught up. A stalled edge differs by colour, frame and word.
 import { T } from "./texts.js";
 import { h, number, rounded, show } from "./dom.js";
 
 const COMMANDS = "tickets.commands", FACTS = "tickets.facts";
 const FLOWS = ["circle.reservations", "circle.payments", "circle.projections", "circle.notifications", "circle.monitoring"];
 const STALLED_S = 10, SLOW_S = 2;
+// The stages at whose end the age of records is counted, by edge. Branches that share a transaction share a stage.
+const STAGES = {
+  "circle.reservations": [["decided", "latency"]], "circle.payments": [["charged", "latency"]], "circle.projections": [["persisted", "latency"]],
+  "circle.notifications": [["persisted", "latency"], ["mailed", "mailed"], ["called", "called"]], "circle.monitoring": [["persisted", "latency"]],
+};
 
 /** The nodes from two states of the platform, the earlier one null at first. Each has { key, rate, records, seconds, state }. */
 export function nodes(now, before, latency) {
@@ -22,7 +27,9 @@ export function nodes(now, before, latency) {
     const offsets = rate(done), speed = offsets === null ? null : offsets * (topic === FACTS ? share : 1);
     const still = sample && sample.stalled[flow] || 0;
     const state = seconds === null ? "unknown" : records && still >= STALLED_S ? "stalled" : seconds >= SLOW_S ? "slow" : "flowing";
-    return { key: flow, rate: speed, records, seconds, state };
+    const ages = (STAGES[flow] || []).map(([stage, label]) => [label, agesBetween(now, before, stage)]).filter(([, found]) => found);
+    const catchUp = sample && sample.catch_up && flow in sample.catch_up ? sample.catch_up[flow] : undefined;
+    return { key: flow, rate: speed, records, seconds, state, ages, catchUp };
   });
   return [found[0], found[1], flows[0], found[2], ...flows.slice(1)];
 }
@@ -31,11 +38,13 @@ export function topology(parent, list) {
   show(parent, list.map(node => {
     const [name, path] = T.nodes[node.key], rows = [[T.rate, node.rate === null ? "–" : T.perSecond(rounded(node.rate))]];
     if (node.latency) rows.push([T.latency, T.latencyOf(node.latency.half, node.latency.most)]);
+    for (const [label, age] of node.ages || []) rows.push([T[label], T.latencyOf(age.half, age.most)]);
     if (node.position !== undefined) rows.push([T.position, node.position === null ? "–" : number(node.position)]);
     if (node.records !== undefined) {
       rows.push([T.lag, node.records === null ? "–" : T.records(number(node.records))]);
       rows.push([T.waits, node.seconds === null ? "–" : T.seconds(rounded(node.seconds))]);
     }
+    if (node.catchUp !== undefined) rows.push([T.catchUp, node.catchUp === null ? T.grows : T.inSeconds(rounded(node.catchUp))]);
     return h("li", { class: node.state, "data-node": node.key },
       h("b", {}, name), h("span", { class: "path" }, path),
       node.state === "stalled" || node.state === "slow" ? h("p", { class: node.state === "stalled" ? "bad" : "warn" }, node.state === "stalled" ? T.stalled : T.slow) : null,
@@ -52,10 +61,31 @@ export function latencyBetween(now, before) {
   let buckets = now.requests.buckets.map(([bound, n]) => [bound, n - (earlier.get(bound) || 0)]);
   if (!buckets.length || buckets[buckets.length - 1][1] <= 0) buckets = now.requests.buckets;
   const count = buckets.length ? buckets[buckets.length - 1][1] : 0;
-  const quantile = q => {
-    if (!count) return "–";
-    const [bound] = buckets.find(([, n]) => n >= q * count);
-    return bound === null ? "> 30 s" : `≤ ${bound < 1 ? `${bound * 1000} ms` : `${bound} s`}`;
-  };
+  const quantile = q => count ? bounded(buckets.find(([, n]) => n >= q * count)[0], 30) : "–";
   return { rate, half: quantile(.5), most: quantile(.99) };
+}
+
+const bounded = (bound, last) => bound === null || bound === undefined ? `> ${last} s` : `≤ ${bound < 1 ? `${bound * 1000} ms` : `${bound} s`}`;
+
+/** Median and 99th percentile of the ages at a stage's end between two states; null before the first record. */
+function agesBetween(now, before, stage) {
+  const counts = one => one && one.monitoring && one.monitoring.sample.ages && one.monitoring.sample.ages[stage], own = counts(now);
+  if (!own) return null;
+  const bounds = now.age_bounds_s, last = bounds[bounds.length - 1], recent = agesGrown(own, counts(before));
+  const at = recent.some(n => n > 0) ? recent : own;  // without a new record: of all so far
+  return { half: bounded(bounds[quantileOf(at, .5)], last), most: bounded(bounds[quantileOf(at, .99)], last) };
+}
+
+/** How many records were counted since an earlier look; zeros when a process began again. */
+export function agesGrown(own, earlier) {
+  const grown = own.map((n, i) => n - (earlier && earlier[i] || 0));
+  return grown.some(n => n < 0) ? own.map(() => 0) : grown;
+}
+
+/** The index of the bucket that has a quantile of these counts. */
+export function quantileOf(counts, q) {
+  const wanted = q * counts.reduce((a, b) => a + b, 0);
+  let sum = 0;
+  for (let i = 0; i < counts.length; i++) { sum += counts[i]; if (sum >= wanted && sum > 0) return i; }
+  return counts.length - 1;
 }
