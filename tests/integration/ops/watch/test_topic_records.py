@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 
+from api.log.event_log import Bounds
+from api.reads.operator_questions import RecordsAsked, places_of
 from connectors.kafka import producer
 from connectors.settings import Settings
 from pipelines.watch.record_search import Criteria, ReadingBounds, Search
@@ -21,6 +23,7 @@ from tests.harness.command_logs import BothLogs, write_both
 from tests.harness.words import EVENT, R1, add_type, confirm, create, publish, release, reserve
 
 OTHER = 2
+PAGE = 150
 
 
 @pytest.fixture
@@ -50,6 +53,33 @@ def test_a_key_and_a_field_find_the_records_of_one_reservation(circle: Circle, h
     assert found["search"]["complete"]
     seat = circle("topics", "search", COMMANDS, "--where", "seats=B-2", "--key", EVENT, "--json")[1]["records"]
     assert [one["position"] for one in seat] == [f"{home}-3"]
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("oldest_first", [True, False])
+@pytest.mark.parametrize("partition", [None, OTHER])
+def test_pages_have_each_record_once_in_both_directions(
+    settings: Settings, partition: int | None, *, oldest_first: bool
+) -> None:
+    partitions = None if partition is None else [partition]
+    every = [
+        (one.partition, one.offset) for one in Search(settings, FACTS, Criteria(), partitions=partitions).matches()
+    ]
+    seen: list[tuple[int, int]] = []
+    places: dict[int, int] | None = None
+    while True:
+        asked = RecordsAsked(
+            topic=FACTS, criteria=Criteria(), count=PAGE, oldest_first=oldest_first, partition=partition, places=places
+        )
+        found = asked.answer(settings, Bounds(records_max=100_000, seconds_max=60))
+        page = [(one.partition, one.offset) for one in found.items]
+        seen = [*seen, *page] if oldest_first else [*page, *seen]
+        if found.next_cursor is None:
+            break
+        assert len(page) == PAGE
+        places = places_of(found.next_cursor, oldest_first=oldest_first)
+    assert len(every) > 3 * PAGE
+    assert seen == every
 
 
 def test_a_type_finds_its_records_on_all_partitions_in_the_order_of_time(circle: Circle, home: int) -> None:
