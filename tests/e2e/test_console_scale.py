@@ -18,7 +18,7 @@ from tests.harness import browser as browsers
 from tests.harness.browser import DESKTOP, PHONE, barriers, is_too_wide, page_of
 from tests.harness.drop import Drop
 from tests.harness.flows import eventually, rows_of
-from tests.harness.shop import SEATED, OnSale, Shop, done, open_shop, unique
+from tests.harness.shop import SEATED, OnSale, Person, Shop, done, open_shop, unique
 
 EVENTS = 10_000
 ARENA = SEATED | {"name": "Arena", "layout": {"kind": "seated", "rows": 125, "seats_per_row": 400}}
@@ -61,6 +61,19 @@ def arena(shop: Shop) -> tuple[OnSale, str]:
     return event, done(event.organizer.post(path, prefer="wait=20", json=ARENA), 201)["id"]
 
 
+@pytest.fixture(scope="module")
+def buyer(shop: Shop) -> Person:
+    return shop.person()
+
+
+@pytest.fixture
+def sought(shop: Shop) -> str:
+    """The title of one event more."""
+    title = f"Evening of {unique()}"
+    shop.event(shop.organizer(), title=title)
+    return title
+
+
 class Received:
     """The bytes of the seats' stream as the browser gets them, and how often they came."""
 
@@ -87,10 +100,9 @@ class Received:
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
 async def test_a_map_of_fifty_thousand_seats_comes_once_and_then_its_changes(
-    shop: Shop, chromium: Browser, token: str, arena: tuple[OnSale, str], *, size: browsers.ViewportSize
+    shop: Shop, chromium: Browser, token: str, arena: tuple[OnSale, str], buyer: Person, *, size: browsers.ViewportSize
 ) -> None:
-    event, section = arena
-    buyer, received = shop.person(), Received()
+    (event, section), received = arena, Received()
     async with page_of(chromium, password=token, size=size) as (page, errors):
         await received.watch(page)
         await page.goto(f"{shop.url}/dashboard#/events/{event.id}")
@@ -123,20 +135,18 @@ def ten_thousand(opened: tuple[Platform, Shop]) -> None:
 @pytest.mark.usefixtures("ten_thousand")
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
 async def test_among_ten_thousand_events_one_is_found(
-    shop: Shop, chromium: Browser, token: str, *, size: browsers.ViewportSize
+    shop: Shop, chromium: Browser, token: str, sought: str, *, size: browsers.ViewportSize
 ) -> None:
-    title = f"Evening of {unique()}"
-    shop.event(shop.organizer(), title=title)
     async with page_of(chromium, password=token, size=size) as (page, errors):
         await page.goto(f"{shop.url}/dashboard#/events")
         items = page.locator("ul.list li")
         await expect(items).to_have_count(20)
         await page.get_by_role("button", name="Show more").click()
         await expect(items).to_have_count(40)
-        await page.get_by_label("Search events").fill(title)
+        await page.get_by_label("Search events").fill(sought)
         await expect(items).to_have_count(1)
         await items.get_by_role("button").click()
-        await expect(page.get_by_role("heading", name=title)).to_be_visible()
+        await expect(page.get_by_role("heading", name=sought)).to_be_visible()
         await expect(page.locator("[data-type]").first).to_be_visible()
         assert await barriers(page) == []
         assert not await is_too_wide(page)

@@ -36,7 +36,7 @@ function connection(state) {
   const line = $("connection");
   if (line.textContent !== states[state]) line.textContent = states[state];
   line.className = state === "live" ? "state good" : "state bad";
-  if (state === "refused" && signed) signed.ended();
+  if (state === "refused" && signed) signed.ended();  // 403: the account is no operator's any more
 }
 
 function begin() {

@@ -8,6 +8,10 @@ export function use(accessToken) { token = accessToken; }
 // With a token the browser keeps its own credentials to itself, and asks for none when the token is refused.
 const credentials = () => token ? "omit" : "same-origin";
 
+let refused = () => {};
+/** Call this when the platform refuses the token that `use` was given. */
+export function whenRefused(listener) { refused = listener; }
+
 export class Refused extends Error {
   constructor(status, problem) { super((problem && (problem.detail || problem.title)) || `status ${status}`); this.status = status; this.problem = problem || {}; }
 }
@@ -17,6 +21,7 @@ const headers = accept => ({ accept, ...(token ? { authorization: `Bearer ${toke
 
 async function answerOf(answer) {
   if (answer.ok) return answer;
+  if (answer.status === 401 && token) refused();
   let problem = null;
   try { problem = await answer.json(); } catch { problem = null; }
   throw new Refused(answer.status, problem);

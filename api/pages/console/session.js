@@ -1,7 +1,7 @@
 // Signs a person in with the API's own tokens. They are in the memory of this tab, never in an address or a cookie.
 import { T } from "./texts.js";
 import { $, h, show } from "./dom.js";
-import { post, use } from "./net.js";
+import { Refused, post, use, whenRefused } from "./net.js";
 
 const EARLY_MS = 60000;  // before its end, an access token is replaced
 const KEPT = "circle-session";
@@ -23,8 +23,8 @@ export function session(parent, { heading = T.signIn, note = "", begin, end = ()
   async function renew() {
     try { keep(await post("/v1/auth/refresh", { refresh_token: tokens.refresh_token })); }
     catch (error) {
-      if (error instanceof TypeError && Date.now() < until) { timer = setTimeout(renew, 5000); return; }  // an outage
-      form(T.signedOut);
+      if (tokens && Date.now() < until && !(error instanceof Refused && error.status < 500)) { timer = setTimeout(renew, 5000); return; }  // an outage
+      if (tokens) form(T.signedOut);
     }
   }
   function forget() { clearTimeout(timer); tokens = null; use(""); end(); }
@@ -55,6 +55,7 @@ export function session(parent, { heading = T.signIn, note = "", begin, end = ()
     addEventListener("pagehide", () => { if (tokens) sessionStorage.setItem(KEPT, JSON.stringify({ ...tokens, until })); });
     addEventListener("pageshow", event => { if (event.persisted) sessionStorage.removeItem(KEPT); });
   }
+  whenRefused(() => { if (tokens) form(T.signedOut); });
   resume();
   return {
     ended() { form(T.signedOut); },
