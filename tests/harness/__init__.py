@@ -25,6 +25,7 @@ hosts          hosts on one machine: network namespaces with addresses, faults a
 http_crowd     people who ask over HTTP while the broker is away, and repeat with the same keys.
 impatient      presses Ctrl-C at a chosen step of a tool.
 kafka_connect  stock Kafka Connect, which writes the records that it reads to a file.
+kafka_console  Kafka's own console consumer, which shows the records of a topic.
 latecomers     people who ask over HTTP for a sold-out event, and repeat with the same keys.
 leftovers      ends every process that a test started.
 machines       the platform on many hosts, which a test takes away and brings back.

@@ -36,6 +36,7 @@ class Worker:
         switches: str = "",
         strict: bool = False,
         pausable: bool = False,
+        metrics_port: int = 0,
     ) -> None:
         self.name, self.label, self._strict = name, f"{name}-{number}", strict
         self.deaths = 0
@@ -44,6 +45,8 @@ class Worker:
             "CIRCLE_TEST_SWITCHES": switches,
             "CIRCLE_LOG_LEVEL": "info",
         }
+        if metrics_port:
+            self._env["CIRCLE_METRICS_PORT"] = str(metrics_port)
         if not switches:
             del self._env["CIRCLE_TEST_SWITCHES"]
         module = "tests.harness.pausable" if pausable else "ops.cli.main"
