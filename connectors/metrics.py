@@ -88,8 +88,8 @@ _BOUNDS_MS = [round(bound * MS_PER_S) for bound in AGE_BUCKETS_S]
 RECORD_AGES = RecordAges(
     "circle_record_age_seconds",
     "From the record's time to the end of a stage: decided (its facts are committed), replied (its answer has left), "
-    "charged (the provider's answer to a capture or refund is on the log), persisted (its rows are committed), mailed "
-    "and called (the mail or the webhook call was taken).",
-    ("decided", "replied", "charged", "persisted", "mailed", "called"),
+    "charged (the provider's answer to a capture or refund is on the log), persisted (its rows are committed), mailed, "
+    "called and exported (the mail, the webhook call or the record of notifications.outbound was taken).",
+    ("decided", "replied", "charged", "persisted", "mailed", "called", "exported"),
 )
 REGISTRY.register(RECORD_AGES)

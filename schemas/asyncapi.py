@@ -21,7 +21,7 @@ TEXT = {"type": "string"}
 
 FAMILY_OF = {COMMANDS: "commands", FACTS: "facts", NOTIFICATIONS: "notifications"}
 SOURCES = {
-    "commands": (cloudevents.API, cloudevents.PAYMENTS, cloudevents.RESERVATIONS),
+    "commands": (cloudevents.API, cloudevents.OPERATORS, cloudevents.PAYMENTS, cloudevents.RESERVATIONS),
     "facts": (cloudevents.RESERVATIONS,),
     "notifications": (cloudevents.NOTIFICATIONS,),
 }
@@ -43,6 +43,7 @@ ORIGIN = {
     "error": "Why it was set aside.",
     "set_aside_by": "The flow that could not process it, if only one could not.",
     "cut_bytes": "How many bytes were left out, because a letter has a bound.",
+    "added_headers": "Headers of a CloudEvent that the original lacked, and that only its letter has.",
 }
 
 

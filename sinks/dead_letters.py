@@ -1,6 +1,7 @@
 """Dead letters: records that could not be read or processed, with their origin, so that the flow can go on.
 
-A dead letter has the original's key, value and headers. Its own headers have the original's place and the error. At
+A dead letter has the original's key, value and headers. Its own headers have the original's place and the error. It is
+a CloudEvent, also if the original was none: then `added_headers` names what was added. At
 least once: after a crash a letter may come twice, with the same origin. A letter always fits on its topic: parts that
 are too long are cut or left out, and `cut_bytes` says how much.
 """
@@ -16,6 +17,9 @@ from connectors.errors import ServiceUnreachable
 from connectors.kafka import producer
 from connectors.logs import Log
 from connectors.settings import Settings
+from schemas import cloudevents
+from schemas.ids import stamped
+from schemas.times import rfc3339
 from schemas.topics import dead_letters
 from sinks.kafka_transaction import Outgoing
 from sinks.metrics import SET_ASIDE
@@ -27,6 +31,8 @@ VALUE_BYTES_MAX = 768 * 1024
 KEY_BYTES_MAX = HEADERS_BYTES_MAX = 64 * 1024
 
 SET_ASIDE_BY = "set_aside_by"  # on a letter, and on the record that is made of it again
+ADDED = "added_headers"  # on a letter: the headers of a CloudEvent that the original lacked
+LETTER = "DeadLetter"  # its type then
 REDRIVEN_FROM = "redriven_from"  # on a redriven record: its dead letter
 
 Header: TypeAlias = tuple[str, str | bytes | None]
@@ -74,7 +80,9 @@ def dead_letter(record: LetterSource, error: str, *, by: str = "") -> Outgoing:
             headers.append(header)
     if cut:
         origin["cut_bytes"] = str(cut)
-    headers += [(name, text.encode(errors="replace")) for name, text in origin.items()]
+    if added := cloudevents.missing(headers, _event(record)):
+        origin[ADDED] = ",".join(name for name, _ in added)
+    headers += [*added, *((name, text.encode(errors="replace")) for name, text in origin.items())]
     return Outgoing(
         topic=dead_letters(topic),
         partition=0,
@@ -82,6 +90,13 @@ def dead_letter(record: LetterSource, error: str, *, by: str = "") -> Outgoing:
         value=value[:VALUE_BYTES_MAX],
         headers=headers,
     )
+
+
+def _event(record: LetterSource) -> list[Header]:
+    """What makes the letter of a foreign record a CloudEvent."""
+    place = f"{record.topic()}-{record.partition()}-{record.offset()}"
+    whole = cloudevents.headers(cloudevents.DEAD_LETTERS, place, LETTER, rfc3339(stamped(record.timestamp()[1])))
+    return [(name, "application/octet-stream" if name == "content-type" else value) for name, value in whole]
 
 
 def redriven_for(record: LetterSource) -> str | None:

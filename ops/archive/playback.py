@@ -29,11 +29,13 @@ from connectors.settings import Settings
 from ops.archive.export import BadArchive, manifest_of, records_of
 from ops.proof.load.progress import ProgressBars
 from ops.proof.load.statistics import Latencies, latencies
+from schemas import cloudevents
 from schemas.codec import Codec
 from schemas.commands import Command, ReserveInTurn
 from schemas.event_terms import EVENT_TERMS
 from schemas.facts import RecordedFact
 from schemas.ids import US_PER_MS
+from schemas.times import rfc3339
 from schemas.topics import COMMANDS, FACTS
 
 UNDER_WAY_MAX = 50_000  # commands without facts; above it the next commands wait, and the run falls behind
@@ -265,9 +267,11 @@ class _Player:
     def _send(self, command: Command) -> None:
         assert self._producer is not None
         value, key, sent = self._codec.encode(command), command.event_id.encode(), time.monotonic()
+        now, kind = rfc3339(clock.now_us()), type(command).__name__
+        headers = cloudevents.headers(cloudevents.OPERATORS, command.command_id, kind, now)
         while True:
             try:
-                self._producer.produce(COMMANDS, value, key, on_delivery=self._delivered(sent))
+                self._producer.produce(COMMANDS, value, key, headers=headers, on_delivery=self._delivered(sent))
                 self._unacknowledged += 1
                 return
             except BufferError:

@@ -19,6 +19,7 @@ from uuid import UUID
 import fastavro
 import msgspec
 
+from schemas import cloudevents
 from schemas import facts as f
 from schemas.codec import ENVELOPE_FIELDS, MANIFEST, Codec, Undecodable
 from schemas.commands import COMMANDS as COMMAND_TYPES
@@ -162,7 +163,7 @@ class OtherNames:
         key = record.key
         if topic == NOTIFICATIONS and key is not None:
             key = self.name(key.decode("utf-8", "replace")).encode()
-        headers = [header for header in record.headers if header[0].startswith("ce_")]
+        headers = [header for header in record.headers if cloudevents.is_attribute(header[0])]
         return Archived(
             offset=record.offset,
             timestamp_ms=record.timestamp_ms,

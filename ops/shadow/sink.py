@@ -14,7 +14,9 @@ from confluent_kafka import KafkaError, Message, Producer
 from connectors.errors import ServiceUnreachable
 from connectors.kafka import Gate
 from pipelines.reservations.batch import Batch
+from pipelines.reservations.outgoing import EncodedFact
 from pipelines.reservations.partition import Partition
+from schemas import cloudevents
 from schemas.codec import Codec
 from sinks.batch_sink import BatchSink
 
@@ -42,7 +44,7 @@ class ShadowSink:
     def write(self, batch: Batch) -> None:
         """One batch. Raises ServiceUnreachable when it is not acknowledged."""
         for fact in batch.encoded(self._codec):
-            self._produce(fact.value, fact.key, fact.partition)
+            self._produce(fact)
         left = self._producer.flush(FLUSH_S)
         if left or self._failed is not None:
             why = str(self._failed) if self._failed is not None else f"{left} facts were not acknowledged"
@@ -52,10 +54,15 @@ class ShadowSink:
         self._told(batch)
         self._gate.done()
 
-    def _produce(self, value: bytes, key: bytes | None, partition: int) -> None:
+    def _produce(self, fact: EncodedFact) -> None:
+        """Write a fact as a CloudEvent of the shadow's own. It answers no request, so it has no address for a reply."""
+        event = [one for one in fact.headers if cloudevents.is_attribute(one[0]) and one[0] != "ce_source"]
+        headers = [*event, ("ce_source", f"{cloudevents.SHADOW}/{self._topic}")]
         while True:
             try:
-                self._producer.produce(self._topic, value, key, partition, on_delivery=self._delivered)
+                self._producer.produce(
+                    self._topic, fact.value, fact.key, fact.partition, headers=headers, on_delivery=self._delivered
+                )
                 return
             except BufferError:  # the client's own queue is full: let it send
                 self._producer.poll(0.1)

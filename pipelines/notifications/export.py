@@ -15,17 +15,22 @@ from typing import Any
 import asyncpg
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from connectors.clock import now_ms
 from connectors.errors import ServiceUnreachable
 from connectors.failure_policy import Bound, is_of_record
 from connectors.kafka import producer
 from connectors.logs import Log
+from connectors.metrics import RECORD_AGES
 from connectors.postgres import Connection
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from connectors.sql_files import queries
+from connectors.tracing import OpenSpan, begin_send
+from pipelines.notifications.delivery_spans import NO_TRACES, Traces, trace_of
 from pipelines.notifications.outbound import outgoing
 from pipelines.projections.columns import columns
 from schemas.codec import RECORD_BYTES_MAX
+from schemas.ids import US_PER_MS
 from schemas.notifications import Notification
 from schemas.topics import NOTIFICATIONS
 from sinks.kafka_transaction import Outgoing
@@ -41,10 +46,11 @@ log = Log("export")
 _MESSAGE = Notification.__struct_fields__
 
 
-async def put_exports(connection: Connection, messages: Sequence[Notification]) -> None:
-    """Write messages to the outbox."""
+async def put_exports(connection: Connection, messages: Sequence[Notification], traces: Traces = NO_TRACES) -> None:
+    """Write messages to the outbox, each with the context of its fact."""
     if messages:
-        await connection.execute(SQL["put_exports"], *columns(messages, _MESSAGE))
+        contexts = [trace_of(message, traces) for message in messages]
+        await connection.execute(SQL["put_exports"], *columns(messages, _MESSAGE), contexts)
 
 
 class ExportDesk(Desk):
@@ -65,21 +71,36 @@ class ExportDesk(Desk):
             if not rows:
                 return False
             records: list[Outgoing] = []
+            spans: list[OpenSpan] = []
             for row in rows:
                 try:
-                    records.append(self._record(row))
+                    records.append(self._record(row, spans))
                 except Exception as error:
                     if not is_of_record(error):
                         raise
                     log.exception("message.not_exported", error, why=self._bound.failed(error))
                 else:
                     self._bound.went_well()
-            await asyncio.to_thread(self._produce, records)
+            try:
+                await asyncio.to_thread(self._produce, records)
+            except BaseException as error:
+                for span in spans:
+                    span.fail(type(error).__name__)
+                raise
+            finally:
+                for span in spans:
+                    span.end()
             await connection.execute(SQL["exported"], [row["id"] for row in rows])
+        RECORD_AGES.observe("exported", [row["created_at"] // US_PER_MS for row in rows], now_ms())
         return len(rows) == BATCH
 
-    def _record(self, row: asyncpg.Record) -> Outgoing:
-        record = outgoing(Notification(**{name: row[name] for name in _MESSAGE}), self._codec)
+    def _record(self, row: asyncpg.Record, spans: list[OpenSpan]) -> Outgoing:
+        """The record of a row. The span of its sending is added to `spans`, if its fact is traced."""
+        message, trace = Notification(**{name: row[name] for name in _MESSAGE}), row["trace"]
+        if trace and (span := begin_send(NOTIFICATIONS, Notification.__name__, parent=trace)) is not None:
+            spans.append(span)
+            trace = span.traceparent or trace
+        record = outgoing(message, self._codec, trace=trace)
         if len(record.value) > RECORD_BYTES_MAX:
             raise ValueError(f"a message of {len(record.value)} bytes, which is more than {RECORD_BYTES_MAX}")
         return record

@@ -105,7 +105,7 @@ class Notifications(Branch[Effects, Written]):
         """Write the rows. The inbox is last: its counter is locked until the commit."""
         calls = await put_calls(connection, effects.calls, effects.traces)
         mails = await put_mails(connection, effects.mails, traces=effects.traces) if self._mails else 0
-        await put_exports(connection, effects.exported)
+        await put_exports(connection, effects.exported, effects.traces)
         await advance_sent(connection, effects.sent)
         return Written(users=await put_inbox(connection, effects.inbox), mails=mails, calls=calls)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from connectors.tracing import TRACEPARENT
 from schemas import cloudevents
 from schemas.codec import Codec, Undecodable
 from schemas.notifications import Notification
@@ -15,8 +16,8 @@ ANY_PARTITION = -1  # the producer's partitioner decides, by the user's id
 CHANNEL_HEADER = "channel"
 
 
-def outgoing(message: Notification, codec: Codec) -> Outgoing:
-    """A message as a record of notifications.outbound."""
+def outgoing(message: Notification, codec: Codec, *, trace: str = "") -> Outgoing:
+    """A message as a record of notifications.outbound. `trace`: the context that readers continue, or ""."""
     identity = f"{message.partition}-{message.offset}-{message.index}/{message.channel}/{message.template}"
     return Outgoing(
         topic=NOTIFICATIONS,
@@ -28,6 +29,7 @@ def outgoing(message: Notification, codec: Codec) -> Outgoing:
                 cloudevents.NOTIFICATIONS, identity, type(message).__name__, rfc3339_micros(message.created_at)
             ),
             (CHANNEL_HEADER, message.channel),
+            *([(TRACEPARENT, trace)] if trace else []),
         ],
     )
 

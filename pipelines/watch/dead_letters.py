@@ -17,6 +17,7 @@ from typing import Any, cast
 import msgspec
 from confluent_kafka import KafkaException, Message, Producer
 
+from connectors import clock
 from connectors.errors import CircleError, ServiceUnreachable
 from connectors.kafka import admin, check_reachable, transactional_producer
 from connectors.log_reader import partitions_of
@@ -28,13 +29,14 @@ from pipelines.notifications.outbound import readable
 from pipelines.watch.dead_letter_fixes import CannotMend, FixedLetter, Partly, fixed_letter, partly
 from pipelines.watch.topic_reader import TopicReader
 from pipelines.watch.topic_record import BYTES_SHOWN_MAX, fields_of, headers_of, text_of, type_of, without_secrets
+from schemas import cloudevents
 from schemas.codec import Codec, Undecodable
 from schemas.ids import stamped
 from schemas.notifications import Notification
 from schemas.placement import partition_of
-from schemas.times import utc
+from schemas.times import rfc3339, utc
 from schemas.topics import COMMANDS, DEAD_LETTER_PARTITIONS, FACTS, NOTIFICATIONS, dead_letters
-from sinks.dead_letters import REDRIVEN_FROM, SET_ASIDE_BY
+from sinks.dead_letters import ADDED, REDRIVEN_FROM, SET_ASIDE_BY
 
 ORIGINS = (COMMANDS, FACTS, NOTIFICATIONS)
 LETTERS_MAX = 10_000  # the latest of each topic; a person reads them
@@ -44,7 +46,9 @@ TIMEOUT_S = 15.0
 MARKER = "redriven_offset"  # on a marker: the offset of its letter
 MENDED = "mended_fields"  # on a redriven record: the fields that a person changed
 ROWS = "projections"  # a fact that they set aside needs a rebuild of the rows; it is never written twice
-OWN_HEADERS = frozenset({"origin_topic", "origin_partition", "origin_offset", "origin_timestamp", "error"})
+OWN_HEADERS = frozenset({"origin_topic", "origin_partition", "origin_offset", "origin_timestamp", "error", ADDED,
+                         REDRIVEN_FROM})  # fmt: skip
+REDRIVEN = "DeadLetterRedriven"  # the type of a marker
 
 Header = tuple[str, str | bytes | None]
 
@@ -205,19 +209,24 @@ def _send(client: Producer, read: ReadLetter, fix: FixedLetter | None) -> None:
     letter, message = read.letter, read.message
     original = cast("list[Header]", message.headers() or [])
     place = f"{letter.topic}-{message.partition()}-{letter.offset}"
-    headers = [one for one in original if one[0] not in OWN_HEADERS | {REDRIVEN_FROM}]
+    added = headers_of(message).get(ADDED, "").split(",")
+    headers = [one for one in original if one[0] not in (*OWN_HEADERS, *added)]
     headers.append((REDRIVEN_FROM, place.encode()))
     key, value = message.key(), message.value() or b""
     if fix is not None:
         key, value = fix.key.encode(), fix.value
         headers = [one for one in headers if one[0] != "ce_type"]
         headers += [("ce_type", fix.record.encode()), (MENDED, ",".join(fix.changed).encode())]
+        own = cloudevents.headers(cloudevents.OPERATORS, place, fix.record, rfc3339(clock.now_us()))
+        headers += cloudevents.missing(headers, own)
     client.produce(letter.origin_topic, value, key, letter.origin_partition, headers=headers)
 
 
 def _mark(client: Producer, read: ReadLetter) -> None:
-    marker: list[Header] = [(MARKER, str(read.letter.offset).encode())]
     message = read.message
+    place = f"{read.letter.topic}-{message.partition()}-{read.letter.offset}"
+    event = cloudevents.headers(cloudevents.DEAD_LETTERS, f"{place}-redriven", REDRIVEN, rfc3339(clock.now_us()))
+    marker: list[Header] = [(MARKER, str(read.letter.offset).encode()), *event]
     client.produce(read.letter.topic, b"", message.key(), message.partition() or 0, headers=marker)
 
 

@@ -8,8 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cloudevents.core.bindings.kafka import KafkaMessage, from_binary
+from cloudevents.core.formats.json import JSONFormat
 
+from connectors.kafka import producer
 from ops.run.platform import Platform
+from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS, dead_letters
+from tests.harness.flows import eventually, everything
 from tests.harness.hook_server import HookServer
 from tests.harness.mail_server import MailServer
 from tests.harness.otlp_collector import CollectedSpan, OtlpCollector
@@ -19,17 +24,19 @@ pytestmark = pytest.mark.timeout(1_000)  # the first run builds the collector
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = "b7ad6b7169203331"
+OUT = NOTIFICATIONS
 HOLD = "POST /v1/events/<event_id>/reservations"
 CONFIRM = "POST /v1/reservations/<reservation_id>/confirm"
 
 
 @dataclass(frozen=True)
 class Street:
-    """A platform whose traces are collected, with a mail server, a webhook and an event on sale."""
+    """A platform whose traces are collected, with a mail server, a webhook, the export, and an event on sale."""
 
     platform: Platform
     shop: Shop
     collector: OtlpCollector
+    hooks: HookServer
     event: OnSale
     buyer: Person
 
@@ -40,11 +47,13 @@ def street() -> Iterator[Street]:
         OtlpCollector() as collector,
         MailServer() as mails,
         HookServer() as hooks,
-        open_shop(CIRCLE_SMTP_URL=mails.url, CIRCLE_LOG_FORMAT="json", **collector.env) as (platform, shop),
+        open_shop(
+            CIRCLE_SMTP_URL=mails.url, CIRCLE_LOG_FORMAT="json", CIRCLE_EXPORT_NOTIFICATIONS="on", **collector.env
+        ) as (platform, shop),
     ):
         organizer = shop.organizer()
         done(organizer.post("/v1/webhooks", json={"url": hooks.url}), 201)
-        yield Street(platform, shop, collector, shop.event(organizer), shop.person())
+        yield Street(platform, shop, collector, hooks, shop.event(organizer), shop.person())
 
 
 def traceparent(trace: str, flags: str = "01") -> dict[str, str]:
@@ -83,6 +92,52 @@ def test_a_hold_is_one_trace_from_the_caller_to_the_webhook(street: Street) -> N
     assert spans["POST webhook tickets.held"].attributes["circle.outcome"] == "204"
     assert all(one.began_ns <= one.ended_ns for one in chain)
     assert not any(one.failed for one in chain)
+
+
+def test_the_trace_goes_on_in_the_webhook_call_and_in_the_exported_message(street: Street) -> None:
+    trace, marks = "9" + TRACE[1:], dict[str, str]()
+    hold(street, trace, buyer=street.shop.person())
+    spans = street.collector.trace(trace, "POST webhook tickets.held", "send notifications.outbound")
+
+    def left() -> bool:
+        marks.update(call=mark_of_call(street, trace), record=mark_of_record(street, trace))
+        return all(marks.values())
+
+    eventually(left, "the call and the record have the trace")
+    assert marks["call"] == f"00-{trace}-{spans['POST webhook tickets.held'].id}-01"
+    exported = [one for one in street.collector.spans if one.name == "send notifications.outbound"]
+    (of_record,) = [one for one in exported if marks["record"] == f"00-{trace}-{one.id}-01"]
+    assert (of_record.kind, of_record.service) == ("PRODUCER", "circle-read-side")
+    assert of_record.parent in {one.id for one in street.collector.spans if one.name == "write rows of TicketsHeld"}
+
+
+def mark_of_call(street: Street, trace: str) -> str:
+    found = (one.headers.get("traceparent", "") for one in street.hooks.calls if one.type == "tickets.held")
+    return next((one for one in found if trace in one), "")
+
+
+def mark_of_record(street: Street, trace: str) -> str:
+    found = (dict(one.headers() or []).get("traceparent", b"") for one in everything(street.platform.settings, OUT))
+    return next((one.decode() for one in found if trace.encode() in one), "")
+
+
+def test_every_record_of_every_topic_is_a_whole_cloud_event(street: Street) -> None:
+    buyer = street.shop.person()
+    reservation = hold(street, "a" + TRACE[1:], buyer=buyer)
+    confirm(street, reservation, "b" + TRACE[1:], buyer)
+    settings, client = street.platform.settings, producer(street.platform.settings)
+    client.produce(COMMANDS, b"foreign", b"key", 0)
+    client.flush(10)
+    letters = dead_letters(COMMANDS)
+    eventually(lambda: bool(everything(settings, letters)), "the foreign record is set aside")
+    for topic, kinds in ((COMMANDS, {"ReserveTickets", "RecordPayment"}), (FACTS, {"TicketsHeld"}),
+                         (OUT, {"Notification"}), (letters, {"DeadLetter"})):  # fmt: skip
+        records = [one for one in everything(settings, topic) if one.value() != b"foreign" or topic == letters]
+        events = [from_binary(KafkaMessage(dict(one.headers() or []), one.key(), one.value() or b""), JSONFormat())
+                  for one in records]  # fmt: skip
+        assert kinds <= {one.get_type() for one in events}
+        assert all(one.get_datacontenttype() and one.get_time() for one in events)
+        assert len({(one.get_source(), one.get_id()) for one in events}) == len(events), topic
 
 
 def test_a_batch_links_to_the_traces_of_its_commands_and_facts(street: Street) -> None:

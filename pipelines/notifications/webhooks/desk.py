@@ -17,6 +17,7 @@ from typing import NamedTuple
 import asyncpg
 import httpcore
 
+from connectors import tracing
 from connectors.clock import now_ms
 from connectors.failure_policy import Bound, is_of_record
 from connectors.logs import Log
@@ -136,6 +137,8 @@ class WebhookDesk(Desk):
         body = row["payload"].encode()
         signed = headers(row["secret"], row["id"], int(time.time()), body, former=row["former_secret"])
         sent = STANDING | {"host": _host(row["url"]), "content-length": str(len(body))} | signed
+        if own := tracing.current_traceparent():  # that of this attempt
+            sent[tracing.TRACEPARENT] = own
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 checked_url(row["url"], development=self._development)

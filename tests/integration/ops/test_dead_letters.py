@@ -3,9 +3,12 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from cloudevents.core.base import BaseCloudEvent
+from cloudevents.core.bindings.kafka import KafkaMessage, from_binary
+from cloudevents.core.formats.json import JSONFormat
 from confluent_kafka import Message
 
 from connectors.kafka import producer
@@ -132,6 +135,25 @@ def test_wrong_usage_names_what_is_wrong_and_exits_2(circle: Circle, arguments: 
     assert names in error
 
 
+def as_event(record: Message) -> BaseCloudEvent:
+    """The record as CloudEvents' own reader has it. It raises for an attribute that is missing."""
+    headers = dict(cast("list[tuple[str, bytes]]", record.headers()))
+    return from_binary(KafkaMessage(headers, record.key(), record.value() or b""), JSONFormat())
+
+
+def test_letters_and_the_notes_on_them_are_cloud_events_and_nothing_of_that_goes_back(
+    settings: Settings, circle: Circle
+) -> None:
+    put_aside(settings, b"foreign")
+    assert circle("redrive", COMMANDS, "--all")[0] == 0
+    letter, marker = (as_event(one) for one in log(settings, dead_letters(COMMANDS), 0))
+    assert (letter.get_id(), letter.get_source(), letter.get_type()) == ("c1", "/circle/dead-letters", "DeadLetter")
+    assert letter.get_datacontenttype() == "application/octet-stream"
+    assert (marker.get_type(), marker.get_id()) == ("DeadLetterRedriven", f"{dead_letters(COMMANDS)}-0-0-redriven")
+    back = dict(log(settings)[1].headers() or [])
+    assert set(back) == {"ce_id", "traceparent", "redriven_from"}
+
+
 # --- with a fix applied
 
 HOME = partition_of(EVENT, 8)
@@ -162,6 +184,7 @@ def test_a_letter_goes_back_with_a_field_mended_and_only_once(settings: Settings
     assert back.key() == EVENT.encode()
     headers = dict(back.headers() or [])
     assert (headers["ce_type"], headers["mended_fields"]) == (b"ConfirmReservation", b"reservation_id,attempt_id")
+    assert (as_event(back).get_source(), as_event(back).get_type()) == ("/circle/operators", "ConfirmReservation")
 
 
 def test_bytes_that_are_no_record_are_shown_as_far_as_they_go_and_replaced_by_a_file(

@@ -12,7 +12,10 @@ from cloudevents.v1.kafka import from_binary as from_binary_as_before
 from schemas import cloudevents
 
 VALUE = b"\x00\x00\x00\x00\x0b\x06abc"
-SOURCES = (cloudevents.API, cloudevents.RESERVATIONS, cloudevents.PAYMENTS, cloudevents.NOTIFICATIONS)
+SOURCES = (
+    cloudevents.API, cloudevents.RESERVATIONS, cloudevents.PAYMENTS, cloudevents.NOTIFICATIONS, cloudevents.OPERATORS,
+    cloudevents.DEAD_LETTERS,
+)  # fmt: skip
 
 
 def consumed(headers: list[cloudevents.Header]) -> dict[str, bytes]:
@@ -37,3 +40,10 @@ def test_a_reader_of_the_former_kind_finds_them_too() -> None:
     event = from_binary_as_before(FormerMessage(headers, b"event", VALUE), data_unmarshaller=lambda data: data)
     assert (event["source"], event["id"], event["type"]) == (cloudevents.API, "c-1", "ReserveTickets")
     assert event.data == VALUE
+
+
+def test_only_what_a_record_lacks_is_missing() -> None:
+    whole = cloudevents.headers(cloudevents.API, "c-1", "ReserveTickets", "2031-05-01T19:00:00.000Z")
+    assert cloudevents.missing(whole, whole) == []
+    assert cloudevents.missing([], whole) == whole
+    assert cloudevents.missing([("ce_id", "another"), ("own", None)], whole) == whole[1:]

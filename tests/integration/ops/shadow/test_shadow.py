@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 import redis
+from cloudevents.core.bindings.kafka import KafkaMessage, from_binary
+from cloudevents.core.formats.json import JSONFormat
 
 from connectors.kafka import StopFlag, admin
 from connectors.log_reader import LogReader, partitions_of
@@ -18,18 +20,20 @@ from ops.proof.load.progress import ProgressBars
 from ops.shadow.shadow import shadow
 from pipelines.reservations import partition as core
 from schemas import facts as f
+from schemas.commands import ReserveInTurn
 from schemas.topics import COMMANDS, FACTS
 from tests.harness.command_line import Circle
 from tests.harness.command_logs import BothLogs, write_both
-from tests.harness.flows import rows_of
+from tests.harness.flows import everything, rows_of
 
 
 @pytest.fixture
 def logs(settings: Settings) -> list[BothLogs]:
-    """Two partitions, with foreign locks among the facts."""
-    made = [BothLogs(partition=partition, seed=82) for partition in (1, 6)]
+    """Two partitions, with foreign locks among the facts and requests in turn among the commands."""
+    made = [BothLogs(partition=partition, seed=82, in_turn=True) for partition in (1, 6)]
     for log in made:
         log.take(400)
+        assert any(isinstance(command, ReserveInTurn) for _, command in log.commands)
     assert sum(isinstance(one.fact, f.SeatLocksObserved) for log in made for one in log.facts) > 3
     write_both(settings, made)
     return made
@@ -44,6 +48,10 @@ def test_the_same_program_decides_alike_and_touches_nothing_live(
     report = found["report"]
     assert (code, report["commands"], report["same"], report["different"]) == (0, 800, 800, 0), report["differences"]
     assert report["topic"] == "tickets.facts.shadow.same"
+    facts = everything(settings, report["topic"])
+    assert len(facts) == sum(len(log.facts) for log in logs)
+    events = [from_binary(KafkaMessage(dict(one.headers()), one.key(), one.value()), JSONFormat()) for one in facts]
+    assert {one.get_source() for one in events} == {f"/circle/shadow/{report['topic']}"}
     with redis.Redis.from_url(settings.redis_url) as client:
         assert client.dbsize() == 0
     with rows_of(settings) as query:
