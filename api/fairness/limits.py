@@ -26,6 +26,7 @@ SHUTDOWN_GRACE_S = 5.0  # for open requests after a request to stop; then their 
 
 PREFER_WAIT_DEFAULT_S = 2.0  # an outcome takes some milliseconds; a busy platform answers within this time, too
 PREFER_WAIT_MAX_S = 30.0  # below the minute after which many proxies close a silent connection
+ANNOUNCED_WITHIN_S = 0.5  # another process announces a reservation 20 ms after its write; this is long for a busy one
 PROJECTION_WAIT_MAX_S = 2.0  # how long a read waits for its user's last write
 DELIVERY_TIMEOUT_MS = 4_500  # an acknowledgement that takes longer is unknown: 503, within the request timeout
 EDGE_WINDOW_S = (

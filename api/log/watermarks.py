@@ -123,12 +123,13 @@ class RecentIds:
 class Memory:
     """Writes that this process knows before the projection has them. Bounded: the oldest is forgotten first."""
 
-    __slots__ = ("_reservations", "_written")
+    __slots__ = ("_awaited", "_reservations", "_written")
 
     def __init__(self) -> None:
         # Not plain dictionaries: to find its oldest key, one steps over all keys that were deleted before it.
         self._reservations: OrderedDict[ReservationId, PendingReservation] = OrderedDict()
         self._written: OrderedDict[UserId, tuple[int, int]] = OrderedDict()
+        self._awaited: dict[ReservationId, set[asyncio.Future[None]]] = {}  # one for each request that waits
 
     def wrote(self, user_id: UserId, partition: int, offset: int) -> None:
         """Remember the position of a user's last write."""
@@ -151,6 +152,9 @@ class Memory:
         known.move_to_end(reservation_id)
         if len(known) > REMEMBERED_MAX:
             known.popitem(last=False)
+        for waiting in self._awaited.get(reservation_id, ()):
+            if not waiting.done():
+                waiting.set_result(None)
 
     def heard_of(self, reservation_id: ReservationId, asked: PendingReservation) -> None:
         """Remember a reservation from another process or a row. An id's event never changes."""
@@ -163,6 +167,29 @@ class Memory:
         known = self._written.get(user_id)
         if known is None or known[0] != partition or known[1] < offset:
             self.wrote(user_id, partition, offset)
+
+    async def announced(
+        self, reservation_id: ReservationId, user_id: UserId, timeout_s: float
+    ) -> PendingReservation | None:
+        """The user's reservation, as soon as a process announces it; None when none does within `timeout_s` seconds.
+        Takes as long for another user's reservation as for an unknown one."""
+        known = self.asked(reservation_id)
+        if known is not None and known.user_id == user_id:
+            return known
+        waiting = asyncio.get_running_loop().create_future()
+        self._awaited.setdefault(reservation_id, set()).add(waiting)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await waiting
+        except TimeoutError:
+            return None
+        finally:
+            others = self._awaited[reservation_id]
+            others.discard(waiting)
+            if not others:
+                del self._awaited[reservation_id]
+        known = self.asked(reservation_id)
+        return known if known is not None and known.user_id == user_id else None
 
     def asked(self, reservation_id: ReservationId) -> PendingReservation | None:
         """The known position of a reservation, or None."""

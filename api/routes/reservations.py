@@ -16,7 +16,7 @@ from msgspec import UNSET
 from sanic import HTTPResponse
 
 from api.deps import ApiDeps
-from api.fairness.limits import PROJECTION_WAIT_MAX_S
+from api.fairness.limits import ANNOUNCED_WITHIN_S, PROJECTION_WAIT_MAX_S
 from api.http import cursors, validation
 from api.http.problem import Problem, invalid
 from api.http.reasons import for_reason, no_event
@@ -133,7 +133,7 @@ async def one(call: Call, reservation_id: ReservationId) -> HTTPResponse:
     while True:
         row = await deps.database.row("reservation_by_id", reservation_id)
         if row is not None and row["user_id"] != call.user_id:
-            raise _not_found(reservation_id)
+            row = None
         open_still = row is None or row["payment"] == PaymentStatus.REQUESTED
         left = deadline - monotonic()
         partition = row["partition"] if row is not None else known.partition if known is not None else None
@@ -143,7 +143,7 @@ async def one(call: Call, reservation_id: ReservationId) -> HTTPResponse:
     if row is not None:
         return json(await _with_money(deps, row))
     if known is None:
-        raise _not_found(reservation_id)
+        known = await _announced(call, reservation_id, min(ANNOUNCED_WITHIN_S, max(0.0, deadline - monotonic())))
     position = PositionOut(known.partition, known.offset)
     return json(
         ReservationOut(id=reservation_id, status=ReplyOutcome.PENDING, event_id=known.event_id, position=position)
@@ -384,9 +384,16 @@ def _wanted(body: ReservationIn) -> tuple[list[str], int]:
 
 
 def _own_known(call: Call, reservation_id: ReservationId) -> PendingReservation | None:
-    """This process's memory of the caller's reservation. Raises Problem if it belongs to another user."""
+    """This process's memory of the caller's reservation; None if there is none, or if it belongs to another user."""
     known = call.deps.memory.asked(reservation_id)
-    if known is not None and known.user_id != call.user_id:
+    return known if known is not None and known.user_id == call.user_id else None
+
+
+async def _announced(call: Call, reservation_id: ReservationId, timeout_s: float) -> PendingReservation:
+    """The caller's reservation, which another process has written just now: its answer may be faster than its news.
+    Raises Problem reservation-not-found."""
+    known = await call.deps.memory.announced(reservation_id, call.user_id, timeout_s)
+    if known is None:
         raise _not_found(reservation_id)
     return known
 
@@ -398,7 +405,7 @@ async def _find(call: Call, reservation_id: ReservationId) -> PendingReservation
         await own_writes(call)
         row = await call.deps.database.row("reservation_by_id", reservation_id)
         if row is None or row["user_id"] != call.user_id:
-            raise _not_found(reservation_id)
+            return await _announced(call, reservation_id, ANNOUNCED_WITHIN_S)
         known = PendingReservation(row["user_id"], row["event_id"], row["partition"], row["offset"])
     return known
 

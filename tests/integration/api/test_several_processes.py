@@ -105,6 +105,14 @@ def test_a_reservation_is_shown_as_pending_through_every_process(processes: list
     problem(processes[1].person(str(uuid4())).get(path, prefer="wait=0"), 404, "reservation-not-found")
 
 
+def test_a_reservation_is_changed_through_another_process_at_once(processes: list[ApiProcess]) -> None:
+    """Also when its answer is faster than its announcement."""
+    first, second = (api.person(ADA) for api in processes)
+    for _ in range(20):
+        accepted = done(first.reserve(ONE_EVENT, prefer="respond-async", ticket_type_id=TYPE_ID, quantity=1), 202)
+        done(second.delete(f"/v1/reservations/{accepted['id']}", prefer="respond-async"), 202)
+
+
 def test_what_redis_lost_is_recalled_from_the_rows(
     processes: list[ApiProcess], stack: Stack, module_settings: Settings
 ) -> None:

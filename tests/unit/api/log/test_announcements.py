@@ -10,6 +10,7 @@ import msgspec
 from api.log.announcements import ALONE_S, Announced, AnnouncedWrite, Announcements
 from api.log.watermarks import Memory, PendingReservation
 from schemas.commands import ReleaseReservation
+from schemas.ids import EventId, ReservationId, UserId
 
 
 class Channel:
@@ -107,3 +108,23 @@ async def test_what_waits_is_announced_before_the_end() -> None:
     await asyncio.sleep(0)
     await alone.close()
     assert [len(message.writes) for message in channel.messages] == [0, 1]
+
+
+async def test_a_reservation_is_awaited_until_another_process_announces_it() -> None:
+    channel = Channel()
+    first, _ = channel.process("first")
+    _, memory = channel.process("second")
+    waiting = [asyncio.create_task(memory.announced(ReservationId("r1"), UserId("ada"), 10)) for _ in range(2)]
+    await asyncio.sleep(0)  # both wait now
+    first.written(release(1), 3, 7)
+    assert await asyncio.gather(*waiting) == [PendingReservation("ada", "e", 3, 7)] * 2
+    assert await memory.announced(ReservationId("r1"), UserId("ada"), 0) == PendingReservation("ada", "e", 3, 7)
+
+
+async def test_another_users_reservation_is_awaited_as_long_as_an_unknown_one() -> None:
+    memory, clock = Memory(), asyncio.get_running_loop().time
+    memory.reserved(ReservationId("r1"), UserId("ada"), EventId("e"), 3, 7)
+    for unknown in ("r1", "r2"):
+        began = clock()
+        assert await memory.announced(ReservationId(unknown), UserId("eve"), 0.05) is None
+        assert clock() - began >= 0.05
