@@ -34,6 +34,9 @@ from connectors.settings import Settings
 HEARTBEAT_MS = 1_000
 MAX_POLL_INTERVAL_MS = 120_000  # loading a partition of a million facts happens inside one poll
 TRANSACTION_TIMEOUT_MS = 10_000  # how long a dead worker's open transaction can hide what others commit after it
+# A broker whose machine is gone closes no connection. After this time the client asks the partition's new leader; with
+# librdkafka's default of a minute the partition would stand still for as long.
+SOCKET_TIMEOUT_MS = TRANSACTION_TIMEOUT_MS
 LINGER_MS = 1
 RETRY_MS, RETRY_MAX_MS = 2, 20  # of a transactional producer; a broker that is down is retried fifty times a second
 FETCH_WAIT_MS = 25  # of readers without a group: so soon they learn that they are at the end of the log
@@ -126,6 +129,7 @@ def client_config(settings: Settings) -> dict[str, Any]:
         "client.id": settings.instance,
         "allow.auto.create.topics": False,
         "socket.keepalive.enable": True,
+        "socket.timeout.ms": SOCKET_TIMEOUT_MS,
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 1_000,
     }
