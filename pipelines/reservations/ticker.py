@@ -13,7 +13,7 @@ from pipelines.reservations.partition import Partition
 from schemas import cloudevents
 from schemas.codec import Codec
 from schemas.commands import Tick
-from schemas.ids import NOBODY, CommandId, EventId
+from schemas.ids import NOBODY, TIME_MS_MAX, US_PER_MS, CommandId, EventId
 from schemas.times import rfc3339
 from schemas.topics import COMMANDS
 
@@ -32,15 +32,28 @@ class Ticker:
     def __init__(self, new_producer: Callable[[], Producer], codec: Codec, partitions: dict[int, Partition]) -> None:
         self._new_producer, self._codec, self._partitions = new_producer, codec, partitions
         self._ticks: Producer | None = None
+        self._newest = 0  # the largest log time that was seen
+        self._behind_us = 0  # how far this machine's clock is behind it
 
     def tick(self) -> None:
-        """Write the ticks that are due by this machine's clock. The rules decide by log time when a tick is read."""
-        now_us = clock.now_us()
+        """Write the ticks that are due by this machine's clock. The rules decide by log time when a tick is read.
+
+        A log time ahead of this clock shows that the clock is behind the broker's: then it is moved by as much, or
+        holds on a quiet partition would end late.
+        """
+        now_us = self._now_us()
         for number, partition in self._partitions.items():
             for event_id in partition.due_events(now_us, TICKS_PER_POLL_MAX):
                 self._write(number, event_id, now_us)
         if self._ticks is not None:
             self._ticks.poll(0)
+
+    def _now_us(self) -> int:
+        own_us = clock.now_us()
+        newest = max((partition.log_time for partition in self._partitions.values()), default=0)
+        if newest != self._newest:
+            self._newest, self._behind_us = newest, max(0, newest - own_us)
+        return min(own_us + self._behind_us, TIME_MS_MAX * US_PER_MS)
 
     def _write(self, number: int, event_id: EventId, now_us: int) -> None:
         if self._ticks is None:
