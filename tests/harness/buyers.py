@@ -98,6 +98,17 @@ class Buyers:
         assert self._failed is None, self._failed
         assert there, f"{wanted - len(self.bought)} of {more} have no outcome; tries by status: {dict(self.tries)}"
 
+    def wait_paid(self, more: int, timeout_s: float) -> None:
+        """Until `more` further requests are paid for."""
+        wanted = self._paid() + more
+        with self._news:
+            there = self._news.wait_for(lambda: self._paid() >= wanted or self._failed is not None, timeout_s)
+        assert self._failed is None, self._failed
+        assert there, f"{wanted - self._paid()} of {more} are not paid within {timeout_s:.0f} s"
+
+    def _paid(self) -> int:
+        return sum(1 for one in self.bought if one.paid)
+
     def wait_tried(self, more: int) -> None:
         """Until `more` further answers are here, of any status, or attempts that failed."""
         wanted = self.tries.total() + more
