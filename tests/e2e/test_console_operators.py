@@ -106,6 +106,8 @@ async def test_an_operator_by_role_signs_in_stays_over_a_reload_and_signs_out(
     admin, factor = administrator
     async with page_of(chromium, size=size) as (page, errors):
         await page.goto(f"{shop.url}/dashboard/sign-in#/topics")
+        assert errors == [], "every file of the page has come"
+        await expect(page.get_by_role("button", name="Sign in")).to_be_visible()
         assert await barriers(page) == []
         assert not await is_too_wide(page)
         await sign_in(page, admin, factor.now())
