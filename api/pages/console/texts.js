@@ -15,7 +15,7 @@ export const T = {
     runbook: "what to do", runbookOf: alert => `What to do: ${alert}`, close: "Close", states: { firing: "fires", resolved: "resolved" },
   },
   monitoringAway: "Monitoring does not report. Lags and totals below are missing until it runs again.",
-  topology: "From a request to its effects", topologyNote: "Each box reads from the one before it. Lag is what waits at its entrance.",
+  topology: "From a request to its effects", topologyNote: "Each box reads from the one before it. Lag is what waits at its entrance. Half / 99 % is the latency of half, and of 99 %, of the requests or records.",
   rate: "rate", lag: "lag", waits: "oldest waits", position: "records",
   perSecond: rate => `${rate}/s`, records: n => `${n} records`, seconds: s => `${s} s`,
   stalled: "Stalled", slow: "Behind", flowing: "Flows",
