@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from prometheus_client import REGISTRY
+
 from connectors.settings import Settings
 from pipelines.notifications.compose import compose
 from pipelines.notifications.flow import CHANNEL, run
@@ -43,14 +45,21 @@ def test_every_fact_about_a_user_is_one_message_in_their_inbox(settings: Setting
     assert inbox(settings) == expected(facts)
 
 
+def exported() -> float:
+    """How many messages this process has exported, by its metric."""
+    return REGISTRY.get_sample_value("circle_record_age_seconds_count", {"stage": "exported"}) or 0.0
+
+
 def test_the_export_has_each_message_once_for_each_channel_if_it_is_asked_for(settings: Settings) -> None:
     facts = [fact for partition in range(3) for fact in FactLog(partition=partition, seed=21).take(100)]
     messages = [message for fact in facts for message in compose(fact)]
+    before = exported()
     with Flow(run, replace(settings, export_notifications=True)):
         write_facts(settings, facts)
         records = read(settings, NOTIFICATIONS, NOTIFICATION_PARTITIONS, len(messages))
         with rows_of(settings) as query:
             eventually(lambda: query("SELECT count(*) FROM notification_exports") == [(0,)], "the outbox is empty")
+        eventually(lambda: exported() - before == len(messages), "the age of each message is counted")
     assert len(records) == len(messages) == 2 * len(expected(facts))
     assert sorted(record.value() or b"" for record in records) == sorted(map(Codec().encode, messages))
     of_user: dict[bytes | None, set[int | None]] = {}
