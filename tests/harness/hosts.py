@@ -2,24 +2,26 @@
 
 The bridge is in a namespace, too, so no rule of this machine's firewall sees the frames. The machine itself has one
 interface on it, DOOR. All that a run makes has names with the prefix NAME. The end of a run removes it by these names
-and so does the start of the next one. Needs root and Debian's iproute2 and iptables; a clock of its own needs faketime.
+and so does the start of the next one. Needs root and Debian's iproute2 and iptables; an own clock needs a C compiler.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
 from connectors.errors import ServiceUnreachable
-from ops.run.services.kafka_jars import java, resolve
+from ops.run.services.kafka_jars import cache_dir, java, resolve
 from ops.run.services.place import ServicePlace
 from ops.run.services.process import wait_for
 
@@ -32,7 +34,7 @@ DOOR_ADDRESS = f"{NETWORK}.254"
 INTERFACE = "eth0"
 ENDS_S = 10.0
 LOCK = Path(tempfile.gettempdir()) / f"{NAME}.lock"
-FAKETIME = "/usr/lib/*/faketime/libfaketimeMT.so.1"
+CLOCK = Path(__file__).with_name("moved_clock.c")
 
 
 def why_none() -> str | None:
@@ -59,17 +61,17 @@ def why_no_brokers() -> str | None:
     return None
 
 
+@cache
 def clock_library() -> Path | None:
-    """The library that moves a process's clock: Debian's faketime, which apt-get installs where it is missing."""
-    found = _faketime()
-    if found is None and shutil.which("apt-get") and os.geteuid() == 0:
-        subprocess.run(["apt-get", "install", "-y", "-qq", "faketime"], check=False, capture_output=True)
-        found = _faketime()
-    return found
-
-
-def _faketime() -> Path | None:
-    return next(iter(sorted(Path("/").glob(FAKETIME.removeprefix("/")))), None)
+    """The library that moves a process's clock, compiled once for each content; None without a C compiler."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        return None
+    library = cache_dir() / "clock" / f"moved-{hashlib.sha256(CLOCK.read_bytes()).hexdigest()[:12]}.so"
+    library.parent.mkdir(parents=True, exist_ok=True)
+    new = library.with_suffix(f".{os.getpid()}")
+    _run(compiler, "-O2", "-shared", "-fPIC", "-o", str(new), str(CLOCK), "-ldl")
+    return new.rename(library)
 
 
 @dataclass
@@ -94,8 +96,7 @@ class Host:
         if self.clock_s:
             library = clock_library()
             assert library is not None
-            moved = (f"LD_PRELOAD={library}", f"FAKETIME={self.clock_s:+d}s", "FAKETIME_DONT_FAKE_MONOTONIC=1")
-            words += ("/usr/bin/env", *moved, "DONT_FAKE_MONOTONIC=1")
+            words += ("/usr/bin/env", f"LD_PRELOAD={library}", f"MOVED_CLOCK_S={self.clock_s}")
         return ServicePlace(address=self.address, within=words)
 
     def cut_off(self) -> None:

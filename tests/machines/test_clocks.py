@@ -24,7 +24,7 @@ CLOCKS_S = {
 @pytest.fixture(scope="module")
 def machines(possible: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
     if hosts.clock_library() is None:
-        pytest.skip("a clock of its own needs Debian's package faketime")
+        pytest.skip("a clock of its own needs a C compiler")
     with Machines(tmp_path_factory.mktemp("clocks"), clocks_s=CLOCKS_S) as running:
         yield running
 
