@@ -3,6 +3,9 @@
 A request is an operator's in three cases: it has the operator's token (`Authorization: Bearer`, or the password of
 `Basic`, for which browsers ask); its caller has the role admin; or it comes through the operators' port, if one is set.
 That port is for a network with operators only.
+
+A browser adds the password, and its place in the network, to requests of any page. So a write with one of these is
+refused when it comes for a page of another site.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from binascii import Error as NotBase64
 from hashlib import sha256
 from hmac import compare_digest
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from sanic import Request
 
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
     from api.deps import ApiDeps
 
 GUESSES = Rate(name="wrong operator's tokens from one address", per_s=0.2, burst=20)
+READING = ("GET", "HEAD", "OPTIONS")
+FOREIGN = ("cross-site", "same-site")  # of Sec-Fetch-Site (Fetch Metadata); a browser sends it over HTTPS
 CHALLENGE = 'Basic realm="operators", charset="UTF-8"'  # alone: browsers read no second scheme in the same line
 
 
@@ -39,6 +45,20 @@ def shows_token(request: Request, token: str | None) -> bool:
     if token is None or shown is None:
         return False
     return compare_digest(sha256(shown.encode("utf-8", "surrogateescape")).digest(), sha256(token.encode()).digest())
+
+
+def refuse_other_sites(request: Request, public_url: str) -> None:
+    """Refuse a write that a browser sends for a page of another site. Raises Problem forbidden (403).
+
+    A request with a bearer token passes: a browser never adds one by itself.
+    """
+    scheme = (request.headers.get("authorization") or "").partition(" ")[0].lower()
+    if request.method in READING or scheme == "bearer":
+        return
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    own = {request.headers.get("host"), urlsplit(public_url).netloc} - {""}
+    if site in FOREIGN or (site is None and origin is not None and urlsplit(origin).netloc not in own):
+        raise Problem("forbidden", "a page of another site asks for this; operators write from the console itself")
 
 
 def require(request: Request, deps: ApiDeps) -> Caller | None:

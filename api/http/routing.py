@@ -330,6 +330,7 @@ async def _caller(request: Request, deps: ApiDeps, access: Access, *, streams: b
 
 async def _operator(request: Request, deps: ApiDeps) -> Caller | None:
     """An operator, or a caller whose role is checked next. Wrong tokens count against the address's rate limit."""
+    operators.refuse_other_sites(request, deps.settings.public_url)
     try:
         return operators.require(request, deps)
     except Problem:

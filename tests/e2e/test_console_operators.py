@@ -23,7 +23,7 @@ from schemas.topics import COMMANDS
 from tests.harness import browser as browsers
 from tests.harness.browser import DESKTOP, PHONE, barriers, is_too_wide, page_of
 from tests.harness.flows import eventually, rows_of, write
-from tests.harness.shop import PASSWORD, OnSale, Person, Shop, done, open_shop
+from tests.harness.shop import PASSWORD, OnSale, Person, Shop, done, open_shop, problem
 
 SIZES = (DESKTOP, PHONE)
 RELOAD_MS = 60_000  # the API reads from PostgreSQL every 30 s which sessions have ended
@@ -260,6 +260,18 @@ async def test_records_are_browsed_by_pages_and_partitions_and_exported_whole(
         assert await barriers(page) == []
         assert not await is_too_wide(page)
         assert errors == []
+
+
+def test_no_page_of_another_site_writes_with_the_operators_password(shop: Shop, token: str) -> None:
+    path, password = "/v1/operator/set-aside-rows/no-row/redrive", ("operator", token)
+    own = shop.url.removeprefix("http://")
+    for foreign in ({"origin": "https://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"},
+                    {"sec-fetch-site": "same-site", "origin": f"http://{own}"}):  # fmt: skip
+        problem(shop.http.post(path, auth=password, headers=foreign), 403, "forbidden")
+        problem(shop.http.post(path, headers=shop.operator | foreign), 404, "not-found")
+        done(shop.http.get("/v1/operator/set-aside-rows", auth=password, headers=foreign), 200)
+    for ours in ({}, {"origin": shop.url}, {"sec-fetch-site": "same-origin", "origin": shop.url}):
+        problem(shop.http.post(path, auth=password, headers=ours), 404, "not-found")
 
 
 def test_pages_go_forward_in_time_from_a_moment_on(shop: Shop, event: OnSale, held: str) -> None:
