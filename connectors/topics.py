@@ -29,6 +29,8 @@ from schemas.topics import COMMANDS, TopicSpec, all_topics
 
 TIMEOUT_S = 10.0
 REPLICATION_MAX = 3  # survives the loss of any one broker with two in sync
+# With three copies, an acknowledged record is on two brokers. By a broker's default it may be on one, and die with it.
+IN_SYNC, IN_SYNC_MIN = "min.insync.replicas", 2
 DELETE_TIMEOUT_S = 20.0
 LOOK_S = 0.02  # a broker sends no signal when its metadata has changed; a limit above bounds each wait
 
@@ -72,9 +74,9 @@ def apply_topics(
     states = _describe(client, _address_of(cluster), specs)
     for spec in specs:
         _refuse_other_partitions(spec, states[spec.name])
-    applied = [_plan(spec, states[spec.name]) for spec in specs]
+    replication = min(REPLICATION_MAX, _brokers(client, _address_of(cluster)))
+    applied = [planned(spec, states[spec.name], replication) for spec in specs]
     if not dry_run:
-        replication = min(REPLICATION_MAX, _brokers(client, _address_of(cluster)))
         _create(client, _address_of(cluster), applied, replication)
         _configure(client, _address_of(cluster), applied)
     return applied
@@ -87,8 +89,9 @@ def apply_topic(cluster: Cluster, spec: TopicSpec, *, recreate: bool = False) ->
         _delete(client, _address_of(cluster), [spec])
     state = _describe(client, _address_of(cluster), [spec])[spec.name]
     _refuse_other_partitions(spec, state)
-    applied = _plan(spec, state)
-    _create(client, _address_of(cluster), [applied], min(REPLICATION_MAX, _brokers(client, _address_of(cluster))))
+    replication = min(REPLICATION_MAX, _brokers(client, _address_of(cluster)))
+    applied = planned(spec, state, replication)
+    _create(client, _address_of(cluster), [applied], replication)
     return applied
 
 
@@ -130,12 +133,20 @@ def _address_of(cluster: Cluster) -> str:
     return _settings_of(cluster).kafka_bootstrap_servers
 
 
-def _plan(spec: TopicSpec, state: TopicState) -> Applied:
+def planned(spec: TopicSpec, state: TopicState, replication: int) -> Applied:
+    """What is missing. A new topic gets `replication` copies."""
     if state.partitions == 0:
-        return Applied(topic=spec.name, change="created", partitions=spec.partitions, config=dict(spec.config))
+        config = dict(spec.config) | _in_sync(replication)
+        return Applied(topic=spec.name, change="created", partitions=spec.partitions, config=config)
     differs = {name: value for name, value in spec.config.items() if state.config.get(name, value) != value}
+    if int(state.config.get(IN_SYNC, IN_SYNC_MIN)) < IN_SYNC_MIN:  # a larger number is the operator's choice
+        differs |= _in_sync(state.replication)
     change: Change = "configured" if differs else "unchanged"
     return Applied(topic=spec.name, change=change, partitions=spec.partitions, config=differs)
+
+
+def _in_sync(replication: int) -> dict[str, str]:
+    return {IN_SYNC: str(IN_SYNC_MIN)} if replication >= REPLICATION_MAX else {}
 
 
 def _refuse_other_partitions(spec: TopicSpec, state: TopicState) -> None:
@@ -228,7 +239,7 @@ def _describe(client: AdminClient, address: str, specs: Sequence[TopicSpec]) -> 
         return states
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in existing]
     for resource, future in client.describe_configs(resources, request_timeout=TIMEOUT_S).items():
-        wanted = next(spec.config for spec in specs if spec.name == resource.name)
+        wanted = [*next(spec.config for spec in specs if spec.name == resource.name), IN_SYNC]
         entries = _result(future, address) or {}
         config = {name: entries[name].value for name in wanted if name in entries and entries[name].value}
         states[resource.name].config.update(config)
