@@ -13,10 +13,10 @@ TWINS := $(wildcard schemas/native_*.pyx pipelines/reservations/native_*.pyx pip
 ARGS ?=
 # How many drops `make soak` runs.
 ROUNDS ?= 10
-# Test processes that compute or have a JVM, and those whose tests mostly wait for small servers of their own: twice two
-# cores.
+# Test processes that compute or have a JVM, and those whose tests mostly wait for small servers of their own: one more than
+# two cores.
 TEST_WORKERS ?= 2
-SERVER_TEST_WORKERS ?= 4
+SERVER_TEST_WORKERS ?= 3
 # PYTHON=… picks another interpreter than ops/run/pick_python.sh does; it has to be 3.11 or 3.12.
 PYTHON ?=
 # A file's tests share servers. The files with the longest tests come first, so that no process ends long after the other.
@@ -80,7 +80,7 @@ test-kafka: setup ## the tests on Apache Kafka (a JDK 17 and Maven are needed)
 screenshots: setup ## make the pictures of the console in the guide (Chromium is needed)
 	@$(BIN)/python -m tests.harness.screenshots
 
-test-long: setup ## the tests that take too long for each change: the cost laws, benches beside their baselines
+test-long: setup ## the tests that take too long for each change: the cost laws, benches beside baselines, the console at scale
 	@$(SERVER_PYTEST) tests/e2e -m "long and not kafka" $(ARGS)
 
 test-machines: setup ## the platform on many hosts: network namespaces that go, come and are cut off (root, a JDK 17, Maven)

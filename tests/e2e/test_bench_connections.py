@@ -9,6 +9,7 @@ import pytest
 from ops.cli.main import run
 
 
+@pytest.mark.long
 def test_each_new_connection_has_its_hold(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["bench", "connections", "--connections", "120", "--rate", "60", "--addresses", "3", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)

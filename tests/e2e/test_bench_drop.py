@@ -49,6 +49,7 @@ def test_drop_bench_persists_and_notifies_every_outcome_alone_and_beside_a_repla
     assert (replay["niceness"], replay["diverged"]) == (min(19, own + NICENESS), 0)
 
 
+@pytest.mark.long
 def test_drop_bench_says_what_watching_costs(capsys: pytest.CaptureFixture[str]) -> None:
     load = ["--rate", "60", "--seconds", "2", "--events", "2", "--buyers", "20", "--warm-up-s", "2"]
     assert run(["bench", "drop", *load, "--rounds", "1", "--json", "--beside", "watching"]) == 0

@@ -9,6 +9,7 @@ import pytest
 from ops.cli.main import run
 
 
+@pytest.mark.long
 def test_every_hold_runs_out(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["bench", "expiry", "--holds", "203", "--rounds", "1", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)

@@ -9,6 +9,7 @@ import pytest
 from ops.cli.main import run
 
 
+@pytest.mark.long
 def test_each_round_reads_a_log_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["bench", "readside", "--facts", "600", "--rounds", "2", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)

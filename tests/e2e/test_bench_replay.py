@@ -30,6 +30,7 @@ def test_sizes_that_are_no_numbers_are_wrong_usage(capsys: pytest.CaptureFixture
     assert "--sizes" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_resume_bench_has_a_worker_take_over_what_was_projected(capsys: pytest.CaptureFixture[str]) -> None:
     assert (
         run(

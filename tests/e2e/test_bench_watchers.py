@@ -9,6 +9,7 @@ import pytest
 from ops.cli.main import run
 
 
+@pytest.mark.long
 def test_each_stream_gets_each_change(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["bench", "watchers", "--streams", "25", "--changes", "2", "--rounds", "2", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)

@@ -98,6 +98,7 @@ class Received:
             self.sizes.append(event["dataLength"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
 async def test_a_map_of_fifty_thousand_seats_comes_once_and_then_its_changes(
     shop: Shop, chromium: Browser, token: str, arena: tuple[OnSale, str], buyer: Person, *, size: browsers.ViewportSize
@@ -132,6 +133,7 @@ def ten_thousand(opened: tuple[Platform, Shop]) -> None:
         )
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("ten_thousand")
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
 async def test_among_ten_thousand_events_one_is_found(

@@ -58,6 +58,7 @@ def test_worker_read_side_pooler_and_server_are_killed_in_the_middle_of_a_drop(
     assert report.counts["TicketsHeld"] > 50
 
 
+@pytest.mark.long
 def test_a_sold_out_drop_over_http_finds_nothing_wrong(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
