@@ -14,6 +14,7 @@ from ops.proof.bench.watching import watching
 from ops.run.services.process import free_port, wait_for
 
 
+@pytest.mark.long
 def test_drop_bench_persists_and_notifies_every_outcome_alone_and_beside_a_replay(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

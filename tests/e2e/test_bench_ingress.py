@@ -15,6 +15,7 @@ from ops.proof.load.statistics import Latencies, ProcessCpu
 NONE = Latencies(0, 0.0, 0.0, 0.0, 0.0)
 
 
+@pytest.mark.long
 def test_ingress_bench_finds_each_acknowledged_request_on_the_log(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["bench", "ingress", "--rate", "100", "--seconds", "1", "--rounds", "2", "--events", "2"]
     assert run([*arguments, "--buyers", "20", "--partitions", "2", "--warm-up-s", "2", "--json"]) == 0

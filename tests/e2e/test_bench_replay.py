@@ -9,6 +9,7 @@ from ops.cli.bench import replay
 from ops.cli.main import run
 
 
+@pytest.mark.long
 def test_replay_bench_reads_folds_and_verifies_all_that_was_written(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["bench", "replay", "--sizes", "300", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
