@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from ops.run.platform import Platform
@@ -18,33 +16,11 @@ from schemas.topics import COMMANDS
 from tests.harness import browser as browsers
 from tests.harness.browser import DESKTOP, PHONE, barriers, is_too_wide, page_of
 from tests.harness.flows import eventually, write
-from tests.harness.shop import PASSWORD, OnSale, Person, Shop, done, open_shop, problem
+from tests.harness.shop import PASSWORD, OnSale, Person, Shop, done, problem
 
 NODES = 8
 STALL_MS = 40_000  # ten seconds without a step, two looks of monitoring, and a slow machine
 VIEWS = ("#/overview", "#/alerts", "#/events", "#/topics", "#/groups", "#/follow", "#/letters", "#/requests")
-
-
-@pytest.fixture(scope="module")
-def opened() -> Iterator[tuple[Platform, Shop]]:
-    with open_shop() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def shop(opened: tuple[Platform, Shop]) -> Shop:
-    return opened[1]
-
-
-@pytest.fixture(scope="module")
-def token(opened: tuple[Platform, Shop]) -> str:
-    return opened[0].settings.operator_token or ""
-
-
-@pytest_asyncio.fixture
-async def chromium() -> AsyncIterator[Browser]:
-    async with browsers.running() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +33,6 @@ def event(shop: Shop) -> OnSale:
     done(buyer.reserve(found.id, ticket_type_id=found.seated, seats=["B-1", "B-2"]), 201)
     problem(other.reserve(found.id, ticket_type_id=found.seated, seats=["A-1"]), 409, "seat-taken")
     return found
-
-
-@pytest.fixture(scope="module")
-def buyer(shop: Shop) -> Person:
-    return shop.person()
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
 
 import pyotp
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from api.auth.tokens import Role
@@ -23,7 +21,7 @@ from schemas.topics import COMMANDS
 from tests.harness import browser as browsers
 from tests.harness.browser import DESKTOP, PHONE, barriers, is_too_wide, page_of
 from tests.harness.flows import eventually, rows_of, write
-from tests.harness.shop import PASSWORD, OnSale, Person, Shop, done, open_shop, problem
+from tests.harness.shop import PASSWORD, OnSale, Person, Shop, done, problem
 
 SIZES = (DESKTOP, PHONE)
 RELOAD_MS = 60_000  # the API reads from PostgreSQL every 30 s which sessions have ended
@@ -34,35 +32,8 @@ KEY = "key of the buyer / 7"
 
 
 @pytest.fixture(scope="module")
-def opened() -> Iterator[tuple[Platform, Shop]]:
-    with open_shop() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def shop(opened: tuple[Platform, Shop]) -> Shop:
-    return opened[1]
-
-
-@pytest.fixture(scope="module")
-def token(opened: tuple[Platform, Shop]) -> str:
-    return opened[0].settings.operator_token or ""
-
-
-@pytest_asyncio.fixture
-async def chromium() -> AsyncIterator[Browser]:
-    async with browsers.running() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
 def event(shop: Shop) -> OnSale:
     return shop.event(shop.organizer(), max_tickets_per_user=1_000)
-
-
-@pytest.fixture(scope="module")
-def buyer(shop: Shop) -> Person:
-    return shop.person()
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,9 @@ In a real browser. Bytes are counted where the browser gets them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser, CDPSession, Page, expect
 
 from ops.run.platform import Platform
@@ -18,7 +16,7 @@ from tests.harness import browser as browsers
 from tests.harness.browser import DESKTOP, PHONE, barriers, is_too_wide, page_of
 from tests.harness.drop import Drop
 from tests.harness.flows import eventually, rows_of
-from tests.harness.shop import SEATED, OnSale, Person, Shop, done, open_shop, unique
+from tests.harness.shop import SEATED, OnSale, Person, Shop, done, unique
 
 EVENTS = 10_000
 ARENA = SEATED | {"name": "Arena", "layout": {"kind": "seated", "rows": 125, "seats_per_row": 400}}
@@ -32,38 +30,11 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
-def opened() -> Iterator[tuple[Platform, Shop]]:
-    with open_shop() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def shop(opened: tuple[Platform, Shop]) -> Shop:
-    return opened[1]
-
-
-@pytest.fixture(scope="module")
-def token(opened: tuple[Platform, Shop]) -> str:
-    return opened[0].settings.operator_token or ""
-
-
-@pytest_asyncio.fixture
-async def chromium() -> AsyncIterator[Browser]:
-    async with browsers.running() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
 def arena(shop: Shop) -> tuple[OnSale, str]:
     """An event with a section of 50,000 seats, and that section."""
     event = shop.event(shop.organizer(), max_tickets_per_user=200)
     path = f"/v1/events/{event.id}/ticket-types"
     return event, done(event.organizer.post(path, prefer="wait=20", json=ARENA), 201)["id"]
-
-
-@pytest.fixture(scope="module")
-def buyer(shop: Shop) -> Person:
-    return shop.person()
 
 
 @pytest.fixture

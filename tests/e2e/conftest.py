@@ -1,0 +1,40 @@
+"""What tests of pages share: an open platform, its operator's token, a buyer and a browser."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
+
+from ops.run.platform import Platform
+from tests.harness import browser as browsers
+from tests.harness.shop import Person, Shop, open_shop
+
+
+@pytest.fixture(scope="module")
+def opened() -> Iterator[tuple[Platform, Shop]]:
+    with open_shop() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def shop(opened: tuple[Platform, Shop]) -> Shop:
+    return opened[1]
+
+
+@pytest.fixture(scope="module")
+def token(opened: tuple[Platform, Shop]) -> str:
+    return opened[0].settings.operator_token or ""
+
+
+@pytest_asyncio.fixture
+async def chromium() -> AsyncIterator[Browser]:
+    async with browsers.running() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def buyer(shop: Shop) -> Person:
+    return shop.person()
