@@ -167,9 +167,9 @@ def drop(
     reservations: Annotated[int, typer.Option(help="Reservations processes.", min=1, max=64)] = 1,
     broker: Annotated[str, typer.Option(help="embedded, apache or apache-3.")] = "embedded",
     beside: Annotated[
-        str | None, typer.Option(help="verify or projections, or watching: measure in turns with and without it.")
+        str | None, typer.Option(help="verify, projections or watching: rounds with it and without it, in turns.")
     ] = None,
-    rounds: Annotated[int, typer.Option(help="How many rounds with and without that.", min=1, max=20)] = 3,
+    rounds: Annotated[int, typer.Option(help="How many rounds with it, and as many without.", min=1, max=20)] = 3,
     warm_up_s: WarmUp = S_MAX,
     url: Annotated[str | None, typer.Option(help="The URL of a running platform; CIRCLE_* names its services.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed sends the same requests.")] = 1,

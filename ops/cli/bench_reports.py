@@ -116,15 +116,13 @@ def show_verdict(report: DropReport) -> None:
             ", ".join(f"{p99:,.0f}" for p99 in p99s) for p99s in (beside.alone_p99_ms, beside.beside_p99_ms)
         )
         companion = report.options.beside
-        print(
-            f"p99 alone {alone} ms, beside {companion} {other} ms: {report.p99_ratio} times, the median of the rounds"
-        )
+        print(f"p99 alone {alone} ms, with {companion} {other} ms: {report.p99_ratio} times, the median of the rounds")
         alone, other = (", ".join(f"{one:,.0f}" for one in cpu) for cpu in (beside.alone_cpu_us, beside.beside_cpu_us))
-        print(f"our CPU alone {alone} µs a request, beside it {other}: {beside.cpu_ratio} times")
+        print(f"our CPU alone {alone} µs a request, with {companion} {other} µs: {beside.cpu_ratio} times")
         if companion == WATCHING:
-            print(f"all metrics were read {beside.runs} times, with {CONSOLES} consoles open")
+            print(f"each process's metrics were read {beside.runs} times; {CONSOLES} consoles were open")
         else:
-            print(f"{companion} (niceness {beside.niceness}) came to its end {beside.runs} times{wrong}")
+            print(f"{companion} (niceness {beside.niceness}) ended {beside.runs} times{wrong}")
     if report.limit_rate is not None:
         print(
             f"limit: {report.limit_rate:,.0f} requests/s sustained" if report.limit_rate else "limit: below the start"
