@@ -24,6 +24,7 @@ from pipelines.watch.record_search import Criteria, NoSuchRecord, ReadingBounds,
 from pipelines.watch.topic_reader import TopicReader
 from pipelines.watch.topic_record import TopicRecord
 from schemas.ids import Position, ReservationId
+from schemas.topics import FACTS
 
 MATCHES_MAX = 200  # in one answer: a screen of records
 LETTERS_MAX = 200
@@ -152,8 +153,8 @@ class LettersAsked:
 
     def answer(self, settings: Settings, _bounds: Bounds) -> list[letters.Letter]:
         """Raises ServiceUnreachable."""
-        found = sorted((one.letter for one in letters.letters(settings)), key=lambda one: one.put_aside_at)
-        return found[-LETTERS_MAX:][::-1]
+        found = sorted(letters.letters(settings), key=lambda one: one.letter.put_aside_at)[-LETTERS_MAX:][::-1]
+        return [one.letter for one in letters.with_outcomes(settings, found)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,16 +166,21 @@ class LetterAsked:
 
     def answer(self, settings: Settings, _bounds: Bounds) -> letters.Opened:
         """Raises NoSuchRecord, ServiceUnreachable."""
-        return letters.opened(settings, _letter(settings, self.origin, self.offset))
+        (read,) = letters.with_outcomes(settings, [_letter(settings, self.origin, self.offset)])
+        return letters.opened(settings, read)
 
 
 @dataclass(frozen=True, slots=True)
 class LetterRedriven:
-    """Sends a dead letter back, with `edited` as its whole record if given. Answers the names of changed fields."""
+    """Sends a dead letter back, with `edited` as its whole record if given. Answers the names of changed fields.
+
+    `by` asks for it: a user's id, or OPERATOR.
+    """
 
     origin: str
     offset: int
     edited: dict[str, Any] | None
+    by: str
 
     def answer(self, settings: Settings, _bounds: Bounds) -> list[str]:
         """Raises NoSuchRecord, NoSuchLetter, ServiceUnreachable."""
@@ -182,10 +188,14 @@ class LetterRedriven:
         chosen = letters.choose([read], [self.offset], limit=1)
         if not chosen:
             raise letters.NoSuchLetter(f"the letter at {self.offset} has been sent back already")
+        if self.origin == FACTS and not letters.applied_again(read):
+            raise letters.NoSuchLetter(
+                f"the API never writes facts: send this letter back with `circle dlq redrive {FACTS} {self.offset}`"
+            )
         fixes = {}
         if self.edited is not None:
             fixes[self.offset] = letters.mend(settings, read, changes={}, edited=self.edited)
-        letters.redrive(settings, chosen, fixes)
+        letters.redrive(settings, chosen, fixes, by=self.by)
         return [name for fix in fixes.values() for name in fix.changed]
 
 

@@ -34,6 +34,7 @@ from api.shapes.base import Page
 from api.shapes.operator import JourneyQuery, RecordsQuery, RedriveIn, RedrivenOut, RowRedrivenOut
 from pipelines.history.receipts import BadReceipt, read
 from pipelines.watch import set_aside_rows as rows
+from pipelines.watch.dead_letters import OPERATOR
 from pipelines.watch.record_search import Condition, Criteria
 from schemas.ids import Position, ReservationId, reservation_id
 from schemas.times import micros_of
@@ -95,11 +96,12 @@ async def dead_letter(call: Call, topic: str, offset: str) -> HTTPResponse:
 
 
 async def redrive(call: Call, topic: str, offset: str) -> HTTPResponse:
-    """200 after the letter went back to its topic, mended if asked. The audit log notes it first."""
+    """200 after the letter went back to its topic, mended if asked. The audit log notes it first.
+
+    A fact stays on its topic: its branch of the read side is asked to apply it, and the letter says what came of it.
+    """
     body = call.body(_redrive)
     origin, number = _letter(topic, offset)
-    if origin == FACTS:
-        raise invalid("topic", "the API never writes facts: send this letter back with `circle dlq redrive`")
     by = call.caller.user_id if call.caller is not None else None
     detail = {"topic": origin, "offset": number, "mended": body.edited is not None, "by": by}
 
@@ -107,7 +109,7 @@ async def redrive(call: Call, topic: str, offset: str) -> HTTPResponse:
         await record(connection, AuditKind.LETTER_REDRIVEN, None, call.origin, actor=Actor.OPERATOR, detail=detail)
 
     await call.deps.database.within(note)
-    changed = cast("list[str]", await _answer(call, LetterRedriven(origin, number, body.edited)))
+    changed = cast("list[str]", await _answer(call, LetterRedriven(origin, number, body.edited, by or OPERATOR)))
     return json(RedrivenOut(origin, number, changed), headers=NO_STORE)
 
 

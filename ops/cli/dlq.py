@@ -13,6 +13,7 @@ from ops.run.services.process import run_coroutine
 from pipelines.watch.dead_letters import (
     ORIGINS,
     REDRIVEN_AT_ONCE_MAX,
+    Letter,
     NoSuchLetter,
     ReadLetter,
     choose,
@@ -20,6 +21,7 @@ from pipelines.watch.dead_letters import (
     mend,
     opened,
     redrive,
+    with_outcomes,
 )
 from pipelines.watch.set_aside_rows import redrive_rows, set_aside_rows
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS
@@ -58,8 +60,10 @@ def list_letters(
     json: AsJson = False,
 ) -> int:
     """List the latest dead letters, oldest first."""
-    listed = letters(operator_settings(), ORIGINS if topic is None else (topic.value,))
-    shown = sorted((read.letter for read in listed), key=lambda one: one.put_aside_at)[-limit:]
+    settings = operator_settings()
+    listed = letters(settings, ORIGINS if topic is None else (topic.value,))
+    latest = sorted(listed, key=lambda read: read.letter.put_aside_at)[-limit:]
+    shown = [read.letter for read in with_outcomes(settings, latest)]
     if json:
         emit_json(shown)
     elif not shown:
@@ -71,7 +75,7 @@ def list_letters(
                 one.offset,
                 one.record or "?",
                 one.put_aside_at.isoformat(timespec="seconds"),
-                "redriven" if one.redriven else "",
+                _state(one),
                 one.error[:ERROR_SHOWN_MAX],
             )
             for one in shown
@@ -87,7 +91,7 @@ def show(topic: Topic, offset: Offset, json: AsJson = False) -> int:
     found = [read for read in letters(settings, (topic.value,)) if read.letter.offset == offset]
     if not found:
         raise NoSuchLetter(f"{topic.value} has no dead letter at offset {offset}")
-    content = opened(settings, found[0])
+    content = opened(settings, with_outcomes(settings, found)[0])
     if json:
         emit_json(content)
         return 0
@@ -96,7 +100,7 @@ def show(topic: Topic, offset: Offset, json: AsJson = False) -> int:
         ("stood at", f"{letter.origin_topic}[{letter.origin_partition}] offset {letter.origin_offset}"),
         ("put aside", letter.put_aside_at.isoformat()),
         ("error", letter.error),
-        ("redriven", "yes" if letter.redriven else "no"),
+        ("redriven", _state(letter) or "no"),
         ("key", letter.key),
         ("record", letter.record or f"not decodable: {content.undecodable}"),
     ]
@@ -182,6 +186,15 @@ def rows(
             ],
         )
     return 0
+
+
+def _state(letter: Letter) -> str:
+    """Whether it was redriven, and for a fact what came of it."""
+    if letter.redrive is None:
+        return "redriven" if letter.redriven else ""
+    asked = letter.redrive
+    ended = "" if asked.ended_at is None else f" {asked.ended_at.isoformat(timespec='seconds')}"
+    return f"redriven, {asked.state}{ended}" + (f": {asked.error}" if asked.error else "")
 
 
 def _changes(settings: list[str]) -> dict[str, str]:

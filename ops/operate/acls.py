@@ -83,9 +83,9 @@ def _rows() -> Iterable[Right]:
         why="the history of a reservation, the seat map of a time",
     )
     yield Right(process=p.API, kind=topic, name=NOTIFICATIONS, operations=("Read",), why="the console's records")
-    for origin, operations in ((COMMANDS, ("Read", "Write")), (FACTS, ("Read",)), (NOTIFICATIONS, ("Read", "Write"))):
+    for name in letters.values():
         yield Right(
-            process=p.API, kind=topic, name=letters[origin], operations=operations, why="the console's dead letters"
+            process=p.API, kind=topic, name=name, operations=("Read", "Write"), why="the console's dead letters"
         )
     yield Right(
         process=p.API,

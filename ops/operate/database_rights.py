@@ -62,6 +62,7 @@ def _rows() -> Iterable[Grant]:
     yield Grant(p.API, ("account_mails",), everything, "mails with links; rows that were put aside")
     yield Grant(p.API, ("alert_history", "figure_history"), read, "alerts and figures, for operators")
     yield Grant(p.API, ("direct_messages",), put, "messages about an account; rows that were put aside")
+    yield Grant(p.API, ("fact_redrives",), put, "facts that operators want applied")
     yield Grant(p.API, ("categories",), ("SELECT", "INSERT", "DELETE"), "categories")
     yield Grant(p.API, ("notifications", "webhook_endpoints"), everything, "inboxes; endpoints")
     yield Grant(p.API, ("notification_preferences", "webhook_deliveries"), put, "preferences; redelivery")
@@ -86,6 +87,7 @@ def _rows() -> Iterable[Grant]:
     )
     yield Grant(p.NOTIFICATIONS, tables, read, "what messages are about, who wants them")
     yield Grant(p.NOTIFICATIONS, ("projection_positions",), put, "how far it is")
+    yield Grant(p.NOTIFICATIONS, ("fact_redrives",), mend, "facts that operators want applied")
     yield Grant(p.NOTIFICATIONS, ("notifications", "webhook_events"), add, "inboxes; what to tell")
     yield Grant(p.NOTIFICATIONS, ("mail_deliveries", "webhook_deliveries"), everything, "mails; webhook calls")
     yield Grant(p.NOTIFICATIONS, ("notification_exports",), everything, "the export")
@@ -132,6 +134,7 @@ def _rows() -> Iterable[Grant]:
 
     yield Grant(p.MONITORING, ("fact_totals", "projection_positions"), put, "totals; how far all are")
     sales = ("events", "payments", "reservations", "ticket_types", "tickets")
+    yield Grant(p.MONITORING, ("fact_redrives",), mend, "facts that operators want applied")
     yield Grant(p.MONITORING, sales, read, "sales, as figures")
     yield Grant(p.MONITORING, ("alert_history",), everything, "alerts; what is old goes")
     yield Grant(p.MONITORING, ("figure_history",), ("SELECT", "INSERT", "DELETE"), "figures; what is old goes")
@@ -146,6 +149,7 @@ def _rows() -> Iterable[Grant]:
         p.OPERATOR, ("direct_messages", "mail_deliveries", "webhook_deliveries"), mend, "dlq: rows that were put aside"
     )
     yield Grant(p.OPERATOR, ("account_mails",), put, "the same; users: their mails")
+    yield Grant(p.OPERATOR, ("fact_redrives",), put, "dlq: facts that are applied again")
     yield Grant(
         process=p.OPERATOR,
         tables=("users",),

@@ -21,7 +21,7 @@ NEXT, PREVIOUS = NEXT_GENERATION, PREVIOUS_GENERATION
 LEFT = "generation_left"  # the live tables' schema in the middle of a swap
 CALLED = {NEXT: "new", PREVIOUS: "former"}
 # The tables that the projections write: all derived tables without those of other consumers and of the sandbox.
-OTHERS = frozenset({"fact_totals", "notifications", "projection_positions"})
+OTHERS = frozenset({"fact_redrives", "fact_totals", "notifications", "projection_positions"})
 TABLES = tuple(table for table in DERIVED_TABLES if table not in OTHERS and "." not in table)
 UNTOLD = frozenset({"payment_token"})  # compared, but never shown
 SHOWN_MAX = 20  # the rows of a table that a report names

@@ -29,6 +29,7 @@ from connectors.settings import Settings
 from pipelines.branches.branch import Branch, FailedFact, PreparedPart, prepared
 from pipelines.branches.positions import Admitted, BranchPositions, DecodedFact
 from pipelines.branches.read_spans import ReadSpans
+from pipelines.branches.redrives import Redrives
 from pipelines.branches.store import BranchStore, PutAside
 from pipelines.command_places import CommandPlaces
 from pipelines.stored_records import recorded_again
@@ -91,9 +92,20 @@ def run_branches(
     store = BranchStore(database, branches, stop_requested=lambda: stop.requested)
     positions, gate, codec = BranchPositions(settings, store, branches), Gate(), codec_of(settings)
 
+    dead_letters = DeadLetters(settings)
+    redrives = Redrives(
+        settings,
+        store,
+        positions,
+        branches,
+        put_aside_of=lambda found: dead_letter_writer([DecodedFact(*found)], dead_letters, codec),
+        publish=publisher.publish_json,
+    )
+
     def look_after() -> None:
         for branch in branches:
             branch.look_after()
+        redrives.look_after()
 
     source = BatchSource(
         consumer(settings, group=f"circle.{name}"),
@@ -110,7 +122,7 @@ def run_branches(
         decode=timed(name, "decode", reader(codec, CommandPlaces(settings))),
         admit=timed(name, "admit", traced(positions.admit)),
         branches=branches,
-        write=Join(branches, writer(name, store, DeadLetters(settings), publisher, gate, codec)),
+        write=Join(branches, writer(name, store, dead_letters, publisher, gate, codec)),
     )
     return execute(build(name, deps), log)
 
@@ -198,7 +210,7 @@ def writer(
             dead_letters.put(read.record, read.fact.error)
         dead_letters.flush()
         with write_seconds.time(), nullcontext() if batch.spans is None else batch.spans.writing():
-            results = store.write(parts, dead_letter_writer(batch, dead_letters, codec))
+            results = store.write(parts, dead_letter_writer(batch.batch, dead_letters, codec))
         gate.done()
         facts = (one.fact for one in batch.batch if isinstance(one.fact, RecordedFact))
         RECORD_AGES.observe("persisted", [fact.envelope.log_time // US_PER_MS for fact in facts], now_ms())
@@ -212,12 +224,12 @@ def writer(
     return write
 
 
-def dead_letter_writer(batch: Admitted, dead_letters: DeadLetters, codec: Codec) -> PutAside:
+def dead_letter_writer(batch: Sequence[DecodedFact], dead_letters: DeadLetters, codec: Codec) -> PutAside:
     """Puts the records of facts into the dead letters. A fact that had waited for the rest of its command has no record
     in this batch: it is encoded again."""
 
     def put_aside(branch: Branch[Any, Any], failed: Sequence[FailedFact]) -> None:
-        records = {id(read.fact): read.record for read in batch.batch}
+        records = {id(read.fact): read.record for read in batch}
         for fact, error in failed:
             dead_letters.put(records.get(id(fact)) or recorded_again(fact, codec), error, by=branch.name)
         dead_letters.flush()

@@ -90,6 +90,14 @@ class BranchPositions:
         for partition in partitions:
             self._in_step.pop(partition, None)
 
+    def partitions(self) -> list[int]:
+        """The assigned partitions."""
+        return sorted(self._in_step)
+
+    def of(self, branch: str, partition: int) -> AppliedPosition:
+        """The position of a branch on an assigned partition, after the last batch."""
+        return next(group.at for group in self._in_step[partition] for one in group.branches if one.name == branch)
+
     def admit(self, batch: list[DecodedFact]) -> Admitted:
         """The facts of the batch to apply, by branch."""
         touched = {log_place(read.record)[0] for read in batch}

@@ -9,9 +9,9 @@ A fact that alone cannot be written is set aside, for the branch that cannot wri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from connectors.errors import CircleError, Fenced
 from connectors.failure_policy import Bound, is_of_record
@@ -24,6 +24,8 @@ from schemas.facts import RecordedFact
 from sinks.row_by_row import each
 
 SQL = queries(Path(__file__).parent / "sql" / "positions.sql")
+
+T = TypeVar("T")
 
 PutAside = Callable[[Branch[Any, Any], Sequence[FailedFact]], None]
 """Puts facts of a branch into the dead letters. They are durable when it returns."""
@@ -101,6 +103,32 @@ class BranchStore:
                     raise
                 log.exception("batch.written_singly", error, facts=max(len(one.part.facts) for one in moving))
         return self._database.patiently(singly, stop_requested=self._stop_requested)
+
+    def write_again(
+        self,
+        part: Part,
+        put_aside: PutAside,
+        *,
+        begin: Callable[[Connection], Awaitable[bool]],
+        end: Callable[[Connection], Awaitable[None]],
+    ) -> list[Any]:
+        """The effects of facts that the branch had set aside, at its present position: `begin`, the rows and `end` in
+        one transaction. Nothing is written if `begin` says no. Returns and raises as `write` does, for one branch.
+        """
+
+        async def again(connection: Connection) -> list[Any]:
+            if not await begin(connection):
+                return []
+            await _writable(connection, [PreparedPart(part, None)])
+            results = await self._branch_alone(connection, part, None, put_aside)
+            await end(connection)
+            return results
+
+        return self._database.patiently(again, stop_requested=self._stop_requested)
+
+    def within(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Other work in a transaction of its own. Raises Stopped."""
+        return self._database.patiently(work, stop_requested=self._stop_requested)
 
     async def _branch_alone(self, connection: Connection, part: Part, effects: Any, put_aside: PutAside) -> list[Any]:
         """Write one branch in a savepoint; fact by fact if PostgreSQL refuses it."""

@@ -1,9 +1,11 @@
 """Dead letters (`circle dlq`): records that could not be read or processed, with their origin. Sends them back.
 
 Guarantee: a letter is redriven once, however often the command runs. One transaction writes the record to its origin
-topic and partition, and a marker to the topic of letters. A message goes to its row in PostgreSQL instead. A broker
-that shows aborted records may show a failed attempt. Every reader of the log drops such a duplicate by its position or
-key.
+topic and partition, and a marker to the topic of letters. A message goes to its row in PostgreSQL instead. A fact that
+the read side has set aside stays where it is: a row asks its branch to apply it.
+
+A broker that shows aborted records may show a failed attempt. Every reader of the log drops such a duplicate by its
+position or key.
 """
 
 from __future__ import annotations
@@ -24,13 +26,16 @@ from connectors.log_reader import partitions_of
 from connectors.postgres import Database
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
+from pipelines.branches.redrives import AskedRedrive
 from pipelines.notifications.mail.store import deliver_again
 from pipelines.notifications.outbound import readable
 from pipelines.watch.dead_letter_fixes import CannotMend, FixedLetter, Partly, fixed_letter, partly
+from pipelines.watch.fact_redrives import APPLIED_AGAIN, FactRedrive, ask, requests_of
 from pipelines.watch.topic_reader import TopicReader
 from pipelines.watch.topic_record import BYTES_SHOWN_MAX, fields_of, headers_of, text_of, type_of, without_secrets
 from schemas import cloudevents
 from schemas.codec import Codec, Undecodable
+from schemas.facts import RecordedFact
 from schemas.ids import stamped
 from schemas.notifications import Notification
 from schemas.placement import partition_of
@@ -48,6 +53,7 @@ MENDED = "mended_fields"  # on a redriven record: the fields that a person chang
 ROWS = "projections"  # a fact that they set aside needs a rebuild of the rows; it is never written twice
 OWN_HEADERS = frozenset({"origin_topic", "origin_partition", "origin_offset", "origin_timestamp", "error", ADDED,
                          REDRIVEN_FROM})  # fmt: skip
+OPERATOR = "operator"  # who asks for a redrive by the command line, or with the operator's token
 REDRIVEN = "DeadLetterRedriven"  # the type of a marker
 
 Header = tuple[str, str | bytes | None]
@@ -60,7 +66,10 @@ class NoSuchLetter(CircleError):
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
-    """One dead letter. `record` is the type of the original record, or "" when its bytes are no record of ours."""
+    """One dead letter. `record` is the type of the original record, or "" when its bytes are no record of ours.
+
+    `redrive` is what came of a redriven fact, where a branch of the read side applies it.
+    """
 
     topic: str
     offset: int
@@ -73,6 +82,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     record: str
     redriven: bool
+    redrive: FactRedrive | None = None
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,6 +124,25 @@ def letters(settings: Settings, origins: Sequence[str] = ORIGINS) -> list[ReadLe
     except KafkaException as error:
         raise ServiceUnreachable("Kafka", settings.kafka_bootstrap_servers, str(error.args[0])) from error
     return found
+
+
+def with_outcomes(settings: Settings, found: Sequence[ReadLetter]) -> list[ReadLetter]:
+    """The letters, and what came of the facts among them that were redriven. Raises ServiceUnreachable."""
+    codec = codec_of(settings)
+    redriven = [read for read in found if read.letter.redriven and read.letter.record and applied_again(read)]
+    keys = {read.letter: _asked(read, codec).key for read in redriven}
+    requests = requests_of(settings, list(keys.values()))
+    return [
+        dataclasses.replace(read, letter=msgspec.structs.replace(read.letter, redrive=requests.get(keys[read.letter])))
+        if read.letter in keys
+        else read
+        for read in found
+    ]
+
+
+def applied_again(read: ReadLetter) -> bool:
+    """Whether a branch of the read side can apply the letter's fact where it is."""
+    return read.letter.origin_topic == FACTS and read.letter.set_aside_by in APPLIED_AGAIN
 
 
 def opened(settings: Settings, read: ReadLetter) -> Opened:
@@ -175,8 +204,17 @@ def mend(
     return fixed
 
 
-def redrive(settings: Settings, chosen: Sequence[ReadLetter], fixes: Mapping[int, FixedLetter] | None = None) -> int:
-    """Send letters back to their origin, with the fix that `fixes` has for the letter's offset. Returns the number."""
+def redrive(
+    settings: Settings,
+    chosen: Sequence[ReadLetter],
+    fixes: Mapping[int, FixedLetter] | None = None,
+    *,
+    by: str = OPERATOR,
+) -> int:
+    """Send letters back to their origin, with the fix that `fixes` has for the letter's offset. Returns the number.
+
+    `by` asks for it: a user's id, or OPERATOR.
+    """
     if not chosen:
         return 0
     if len(chosen) > REDRIVEN_AT_ONCE_MAX:
@@ -192,9 +230,11 @@ def redrive(settings: Settings, chosen: Sequence[ReadLetter], fixes: Mapping[int
     try:
         client.init_transactions(TIMEOUT_S)
         _deliver_again(settings, chosen, fixes or {})
+        codec = codec_of(settings)
+        ask(settings, [_asked(read, codec) for read in chosen if applied_again(read)], by)
         client.begin_transaction()
         for read in chosen:
-            if read.letter.origin_topic != NOTIFICATIONS:
+            if read.letter.origin_topic != NOTIFICATIONS and not applied_again(read):
                 _send(client, read, (fixes or {}).get(read.letter.offset))
             _mark(client, read)
         client.commit_transaction(TIMEOUT_S)
@@ -249,6 +289,16 @@ def _deliver_again(settings: Settings, chosen: Sequence[ReadLetter], fixes: Mapp
         return
     with closing(Database(settings.postgres_url)) as database:
         database.run(lambda connection: deliver_again(connection, messages))
+
+
+def _asked(read: ReadLetter, codec: Codec) -> AskedRedrive:
+    letter, fact = read.letter, codec.decode(read.message.value())
+    if not isinstance(fact, RecordedFact):
+        raise NoSuchLetter(f"{letter.topic} at {letter.offset} is no readable fact: {getattr(fact, 'error', '')}")
+    at = fact.envelope
+    return AskedRedrive(
+        flow=letter.set_aside_by, partition=at.partition, offset=at.offset, index=at.index, place=letter.origin_offset
+    )
 
 
 def _letter(topic: str, message: Message, codec: Codec, marked: set[int]) -> Letter:

@@ -4,13 +4,15 @@ import { card, h, moment, show, table } from "./dom.js";
 import { get, post } from "./net.js";
 import { pre } from "./topics.js";
 
-const X = T.letters, AGAIN_MS = 5000;
+const X = T.letters, AGAIN_MS = 5000, WAITS_MS = 1000;
+const APPLIED_AGAIN = ["monitoring", "notifications"];  // branches of the read side that can apply a fact later
+const WAITING = "waiting";
 
 export function letters(main) {
   const list = h("div"), one = h("div"), note = h("p", { class: "soft", role: "status" }, T.loading);
   const rowList = h("div"), rowNote = h("p", { class: "soft", role: "status" }, T.loading);
   show(main, card("", X.heading, note, list), one, card("", X.rows, h("p", { class: "soft" }, X.rowsNote), rowNote, rowList));
-  let ended = false;
+  let ended = false, waits = 0, chosen = null;
   const again = work => setTimeout(() => { if (!ended) work(); }, AGAIN_MS);
   async function read() {
     try {
@@ -18,28 +20,40 @@ export function letters(main) {
       note.textContent = items.length ? "" : X.nothing;
       show(list, items.length ? table(X.heading, [[X.topic], [X.record], [X.since], [X.state], [X.error]], items.map(letter => [
         h("button", { class: "link", type: "button", onclick: () => open(letter) }, `${letter.origin_topic} ${letter.origin_partition}-${letter.origin_offset}`),
-        letter.record || "?", h("time", { datetime: letter.put_aside_at }, moment(letter.put_aside_at)), letter.redriven ? X.redriven : X.open, letter.error])) : null);
+        letter.record || "?", h("time", { datetime: letter.put_aside_at }, moment(letter.put_aside_at)), state(letter), letter.error])) : null);
     } catch (error) { note.textContent = T.failed(error.message); again(read); }
   }
   async function open(letter) {
     const path = `/v1/operator/dead-letters/${letter.topic.replace(/\.dead-letters$/, "")}/${letter.offset}`;
     const heading = `${letter.origin_topic} ${letter.origin_partition}-${letter.origin_offset}`;
+    clearTimeout(waits);
+    chosen = letter;
     try {
-      const found = await get(path), result = h("p", { class: "soft", role: "status" }, X.sure);
+      const found = await get(path);
+      if (chosen !== letter) return;
+      const result = h("p", { class: "soft", role: "status" }, APPLIED_AGAIN.includes(letter.set_aside_by) ? X.audited : X.sure);
       const text = h("textarea", { id: "mended", spellcheck: "false" });
       text.value = JSON.stringify({ type: found.letter.record || found.partly, ...found.fields }, null, 2);
       const send = async body => {
         try { const answer = await post(`${path}/redrive`, body); result.textContent = answer.changed.length ? X.changed(answer.changed.join(", ")) : X.sent; await read(); }
         catch (error) { result.textContent = T.failed(error.message); }
       };
+      const apply = async button => {
+        button.disabled = true;
+        try { await post(`${path}/redrive`, {}); await read(); await open(letter); }
+        catch (error) { result.textContent = T.failed(error.message); button.disabled = false; }
+      };
       const mended = () => { try { send({ edited: JSON.parse(text.value) }); } catch (error) { result.textContent = T.failed(error.message); } };
-      const fact = letter.origin_topic === "tickets.facts", rows = letter.set_aside_by === "projections";
+      const fact = letter.origin_topic === "tickets.facts", rows = letter.set_aside_by === "projections", again = fact && APPLIED_AGAIN.includes(letter.set_aside_by);
       show(one, card("", heading, h("p", {}, letter.error), found.undecodable ? h("p", { class: "note" }, T.topics.undecodable(found.undecodable), " ", found.value_hex) : null,
         h("h3", {}, T.topics.fields), pre(found.fields), h("h3", {}, T.topics.headers), pre(found.headers),
-        found.letter.redriven ? h("p", { class: "soft" }, X.redriven) : fact ? [h("p", { class: "note" }, rows ? X.factRows : X.facts), pre(rows ? X.rebuild : X.command(letter.offset))] : [
+        found.letter.redriven ? outcome(found.letter.redrive)
+          : again ? [h("p", { class: "soft" }, X.apply), result, h("p", { class: "chips" }, h("button", { type: "button", class: "main", onclick: event => apply(event.target) }, X.applyAgain))]
+          : fact ? [h("p", { class: "note" }, rows ? X.factRows : X.facts), pre(rows ? X.rebuild : X.command(letter.offset))] : [
           h("h3", {}, X.mend), h("p", { class: "soft" }, X.mendNote), h("label", {}, X.whole, text), result,
           h("p", { class: "chips" }, found.undecodable ? null : h("button", { type: "button", onclick: () => send({}) }, X.redrive), h("button", { type: "button", class: "main", onclick: mended }, X.mend))]));
       one.scrollIntoView({ block: "nearest" });
+      if (found.letter.redrive && found.letter.redrive.state === WAITING) waits = setTimeout(() => { if (!ended) { read(); open(letter); } }, WAITS_MS);
     } catch (error) { show(one, card("", heading, h("p", { class: "note" }, T.failed(error.message)))); }
   }
   async function readRows() {
@@ -57,5 +71,16 @@ export function letters(main) {
     catch (error) { rowNote.textContent = T.failed(error.message); button.disabled = false; }
   }
   read(); readRows();
-  return { state() {}, end() { ended = true; } };
+  return { state() {}, end() { ended = true; clearTimeout(waits); } };
+}
+
+/** One word for the list: a redriven fact says what came of it. */
+const state = letter => !letter.redriven ? X.open : letter.redrive ? X.states[letter.redrive.state] : X.redriven;
+
+/** Who sent the letter back, when, and what came of it. */
+function outcome(redrive) {
+  if (!redrive) return h("p", { class: "soft" }, X.redriven);
+  const by = X.asked(redrive.requested_by, moment(redrive.requested_at));
+  if (redrive.state === WAITING) return h("p", { class: "soft", role: "status" }, by, " ", X.waits);
+  return h("p", { class: redrive.error ? "bad" : "good", role: "status" }, by, " ", redrive.error ? X.failedAgain(redrive.error) : X.applied(moment(redrive.ended_at)));
 }

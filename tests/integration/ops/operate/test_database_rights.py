@@ -28,9 +28,10 @@ from tests.unit.docs.pages import rows, section, text_of
 REPOSITORY = Path(__file__).parents[4]
 OF_OWNERS = ("raise_epoch", "give_back")  # the worker that decides a partition's commands
 OF_OPERATORS = ("security_event_add", "recovery_codes_forget", "recovery_codes_put", *API_QUERIES_OF_OPERATORS)
-POSITIONS = "pipelines/branches/sql/positions.sql"
+POSITIONS, REDRIVES = "pipelines/branches/sql/positions.sql", "pipelines/branches/sql/redrives.sql"
 # The console, `circle follow`, `circle dlq rows`.
 WATCHED = (
+    "pipelines/watch/sql/fact_redrives.sql",
     "pipelines/watch/sql/journey.sql",
     "pipelines/watch/sql/positions.sql",
     "pipelines/watch/sql/set_aside_rows.sql",
@@ -68,12 +69,12 @@ def queries_of(process: Process) -> dict[str, str]:
         case Process.NOTIFICATIONS:
             room = (REPOSITORY / "pipelines" / "notifications").rglob("*.sql")
             desks = sorted(str(path.relative_to(REPOSITORY)) for path in room)
-            return texts(POSITIONS, *desks)
+            return texts(POSITIONS, REDRIVES, *desks)
         case Process.PAYMENTS:
             return texts("pipelines/payments/providers/sandbox.sql")
         case Process.MONITORING:
             room = (REPOSITORY / "pipelines" / "monitoring").rglob("*.sql")
-            return texts(POSITIONS, *sorted(str(path.relative_to(REPOSITORY)) for path in room))
+            return texts(POSITIONS, REDRIVES, *sorted(str(path.relative_to(REPOSITORY)) for path in room))
         case _:
             tools = ("operate/users", "operate/locks", "operate/reconcile", "verify/verify")
             return (

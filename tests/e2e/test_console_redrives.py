@@ -1,0 +1,117 @@
+"""Operators send facts back from the console: the read side applies them, and the page says what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from confluent_kafka import Message
+from playwright.async_api import Browser, expect
+
+from connectors.settings import Settings
+from ops.run.platform import Platform
+from schemas.codec import Codec
+from schemas.facts import RecordedFact
+from schemas.topics import FACTS
+from sinks.dead_letters import DeadLetters
+from tests.harness import browser as browsers
+from tests.harness.browser import DESKTOP, PHONE, barriers, is_too_wide, page_of
+from tests.harness.flows import eventually, everything, rows_of
+from tests.harness.shop import OnSale, Person, Shop, done, problem
+
+INBOX = 'SELECT partition, "offset", "index", template FROM notifications WHERE user_id = $1 AND partition >= 0'
+NOTED = "SELECT detail->>'topic' FROM security_events WHERE kind = 'dead-letter-redriven' ORDER BY id DESC LIMIT 1"
+
+
+@pytest.fixture(scope="module")
+def event(shop: Shop) -> OnSale:
+    return shop.event(shop.organizer())
+
+
+@pytest.fixture
+def stranger(shop: Shop) -> Person:
+    """A person with an account, and nothing else."""
+    return shop.person()
+
+
+@pytest.fixture
+def lacking(opened: tuple[Platform, Shop], stranger: Person, event: OnSale) -> list[tuple[Any, ...]]:
+    """The message that the person lacks: its fact is set aside, as if notifications could not take it."""
+    settings = opened[0].settings
+    done(stranger.reserve(event.id, ticket_type_id=event.general, quantity=1), 201)
+    eventually(lambda: len(rows(settings, INBOX, stranger.id)) == 1, "the hold's message is in the inbox")
+    message = rows(settings, INBOX, stranger.id)
+    rows(settings, "DELETE FROM notifications WHERE user_id = $1 AND partition >= 0", stranger.id)
+    aside = DeadLetters(settings)
+    fact = fact_at(everything(settings, FACTS), message[0][:3])
+    aside.put(fact, f"notifications: KeyError: {stranger.id}", by="notifications")
+    aside.flush()
+    return message
+
+
+def rows(settings: Settings, text: str, *arguments: object) -> list[tuple[Any, ...]]:
+    with rows_of(settings) as query:
+        return query(text, *arguments)
+
+
+def fact_at(records: Iterable[Message], position: tuple[int, int, int]) -> Message:
+    """The record of the fact at a position: partition and offset of its command, index."""
+    for record in records:
+        found = Codec().decode(record.value())
+        if isinstance(found, RecordedFact):
+            at = found.envelope
+            if (at.partition, at.offset, at.index) == position:
+                return record
+    raise AssertionError(position)
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+async def test_a_fact_that_messages_lack_is_applied_again_and_the_page_says_so(
+    opened: tuple[Platform, Shop],
+    shop: Shop,
+    chromium: Browser,
+    token: str,
+    stranger: Person,
+    lacking: list[tuple[Any, ...]],
+    *,
+    size: browsers.ViewportSize,
+) -> None:
+    settings = opened[0].settings
+    before = len(await asyncio.to_thread(everything, settings, FACTS))
+    async with page_of(chromium, password=token, size=size) as (page, errors):
+        await page.goto(f"{shop.url}/dashboard#/letters")
+        row = page.locator("tbody tr").filter(has_text=stranger.id)
+        await expect(row).to_contain_text("open")
+        await row.get_by_role("button").click()
+        await expect(page.get_by_role("button", name="Apply again")).to_be_visible()
+        await expect(page.get_by_role("button", name="Mend and send back")).to_have_count(0)
+        assert await barriers(page) == []
+        assert not await is_too_wide(page)
+        await page.get_by_role("button", name="Apply again").click()
+        result = page.get_by_role("status").filter(has_text="Asked for by operator")
+        await expect(result).to_contain_text("Applied")
+        await expect(row).to_contain_text("applied")
+        await expect(page.get_by_role("button", name="Apply again")).to_have_count(0)
+        await page.reload()
+        await expect(row).to_contain_text("applied")
+        assert await barriers(page) == []
+        assert not await is_too_wide(page)
+        assert errors == []
+    assert await asyncio.to_thread(rows, settings, INBOX, stranger.id) == lacking, "the message is there once"
+    assert await asyncio.to_thread(rows, settings, NOTED) == [(FACTS,)]
+    assert len(await asyncio.to_thread(everything, settings, FACTS)) == before, "nothing is written to the log"
+
+
+def test_a_fact_of_no_branch_does_not_go_back_from_the_console(opened: tuple[Platform, Shop], shop: Shop) -> None:
+    settings = opened[0].settings
+    aside = DeadLetters(settings)
+    aside.put(everything(settings, FACTS)[0], "payment provider: refused")
+    aside.flush()
+    found = done(shop.http.get("/v1/operator/dead-letters", headers=shop.operator), 200)["items"]
+    letter = next(one for one in found if one["error"] == "payment provider: refused")
+    path = f"/v1/operator/dead-letters/{FACTS}/{letter['offset']}/redrive"
+    refused = problem(shop.http.post(path, headers=shop.operator, json={}), 422, "invalid-request")
+    assert f"circle dlq redrive {FACTS} {letter['offset']}" in json.dumps(refused)
