@@ -66,6 +66,7 @@ class NotFollowed(CircleError):
 class JourneyStep(msgspec.Struct, frozen=True, kw_only=True):
     """One step. `time` is RFC 3339, "" where none is kept. `position` is the command's or the fact's.
 
+    A row's time is the commit that wrote it as it is now, if PostgreSQL keeps the times of commits.
     `outcome` is the reason of a refusal, or a status. `trace` is the id of the trace, if the request had one.
     """
 
@@ -301,13 +302,21 @@ async def _row_steps(
 
     if row is not None:
         at = row["partition"], row["updated_offset"], row["updated_index"]
-        add(Stage.ROW, "", "reservations", at, row["status"], f"row of {rfc3339(row['updated_at'])} of log time")
+        add(
+            Stage.ROW,
+            _kept(row["persisted_at"]),
+            "reservations",
+            at,
+            row["status"],
+            f"row of {rfc3339(row['updated_at'])} of log time",
+        )
         for one in await connection.fetch(SQL["tickets"], event_id, reservation_id):
             at = one["partition"], one["updated_offset"], one["updated_index"]
-            add(Stage.ROW, "", "tickets", at, one["status"], f"ticket {one['id']}")
+            add(Stage.ROW, _kept(one["persisted_at"]), "tickets", at, one["status"], f"ticket {one['id']}")
         for one in await connection.fetch(SQL["payments"], event_id, reservation_id):
             at = one["partition"], one["updated_offset"], one["updated_index"]
-            add(Stage.ROW, "", "payments", at, one["status"], f"attempt {one['attempt_id']} {one['reason']}".rstrip())
+            about = f"attempt {one['attempt_id']} {one['reason']}".rstrip()
+            add(Stage.ROW, _kept(one["persisted_at"]), "payments", at, one["status"], about)
     organizer = await connection.fetchval(SQL["organizer"], event_id)
     places = sorted({(one.fields["partition"], one.fields["offset"]) for one in facts})
     positions = {one.position for one in facts}
@@ -363,6 +372,10 @@ def _command_of(position: str) -> str:
 
 def _place(position: str) -> tuple[int, ...]:
     return tuple(map(int, position.split("-"))) if position else ()
+
+
+def _kept(moment: datetime | None) -> str:
+    return "" if moment is None else _time(moment)
 
 
 def _time(moment: datetime) -> str:

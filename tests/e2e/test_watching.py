@@ -85,6 +85,12 @@ def test_a_purchase_is_followed_from_the_request_to_its_mail_and_webhook(street:
     times = [one["time"] for one in found["steps"] if one["stage"] in ("http", "command", "decision")]
     assert all(times)
     assert times == sorted(times)
+    persisted = [one["time"] for one in found["steps"] if one["stage"] == "row"]
+    assert len(persisted) == 4, "the reservation, its payment and two tickets"
+    decided = next(one["time"] for one in found["steps"] if one["what"] == "ReservationConfirmed")
+    assert all(decided <= one for one in persisted), (decided, persisted)
+    assert all(persisted)
+    assert all(one["time"] for one in found["steps"]), "each stage has its time"
     first = found["steps"][1]
     assert circle("topics", "get", COMMANDS, first["position"], "--json")[1]["record"]["record"] == "ReserveTickets"
     assert (

@@ -206,7 +206,8 @@ class ContainerPostgres(ContainerService):
         made = PostgresContainer(
             image(POSTGRES_IMAGE), username=USER, password=self._password, dbname=DATABASE, driver=None
         )
-        return made.with_command(["postgres", "-c", f"max_connections={CONNECTIONS_MAX}", "-c", "fsync=off"])
+        settings = (f"max_connections={CONNECTIONS_MAX}", "fsync=off", "track_commit_timestamp=on")
+        return made.with_command(["postgres", *(word for one in settings for word in ("-c", one))])
 
     def _answers(self) -> bool:
         return run_coroutine(ensure_database(self.database_url("postgres"), DATABASE))

@@ -113,6 +113,7 @@ class Postgres(Service):
             "max_wal_size": "1GB",
             "fsync": "off" if self.ephemeral else "on",
             "synchronous_commit": "off" if self.ephemeral else "on",
+            "track_commit_timestamp": "on",  # `circle follow` says when a row was persisted
             "full_page_writes": "off" if self.ephemeral else "on",
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]

@@ -1,8 +1,10 @@
 -- What the rows say about one reservation, for `circle follow`.
+-- persisted_at: the commit that wrote the row as it is. NULL where PostgreSQL keeps no times of commits, or no longer.
 
 -- name: reservation
 SELECT r.id, r.event_id, r.partition, r."offset", r.user_id, r.status, r.reason, r.quantity, r.payment, r.created_at,
-       r.updated_at, r.updated_offset, r.updated_index
+       r.updated_at, r.updated_offset, r.updated_index,
+       CASE WHEN current_setting('track_commit_timestamp') = 'on' THEN pg_xact_commit_timestamp(r.xmin) END AS persisted_at
 FROM reservations AS r WHERE r.id = $1::text ORDER BY r.updated_at DESC LIMIT 1;
 
 -- name: applied
@@ -13,12 +15,14 @@ SELECT consumer, next_offset FROM projection_positions WHERE partition = $1::int
 SELECT organizer_id FROM events WHERE id = $1::text;
 
 -- name: tickets
-SELECT id, status, issued_at, partition, updated_offset, updated_index
-FROM tickets WHERE event_id = $1::text AND reservation_id = $2::text ORDER BY ordinal;
+SELECT id, status, issued_at, partition, updated_offset, updated_index,
+       CASE WHEN current_setting('track_commit_timestamp') = 'on' THEN pg_xact_commit_timestamp(t.xmin) END AS persisted_at
+FROM tickets AS t WHERE event_id = $1::text AND reservation_id = $2::text ORDER BY ordinal;
 
 -- name: payments
-SELECT attempt_id, status, reason, partition, updated_offset, updated_index
-FROM payments WHERE event_id = $1::text AND reservation_id = $2::text ORDER BY updated_offset, updated_index;
+SELECT attempt_id, status, reason, partition, updated_offset, updated_index,
+       CASE WHEN current_setting('track_commit_timestamp') = 'on' THEN pg_xact_commit_timestamp(p.xmin) END AS persisted_at
+FROM payments AS p WHERE event_id = $1::text AND reservation_id = $2::text ORDER BY updated_offset, updated_index;
 
 -- name: messages
 -- Users and positions are given, because the key of a message begins with its user.
