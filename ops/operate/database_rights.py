@@ -136,6 +136,7 @@ def _rows() -> Iterable[Grant]:
     sales = ("events", "payments", "reservations", "ticket_types", "tickets")
     yield Grant(p.MONITORING, ("fact_redrives",), mend, "facts that operators want applied")
     yield Grant(p.MONITORING, sales, read, "sales, as figures")
+    yield Grant(p.MONITORING, ("notification_exports",), read, "what waits for its export")
     yield Grant(p.MONITORING, ("alert_history",), everything, "alerts; what is old goes")
     yield Grant(p.MONITORING, ("figure_history",), ("SELECT", "INSERT", "DELETE"), "figures; what is old goes")
 

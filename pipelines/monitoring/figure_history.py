@@ -15,9 +15,12 @@ import msgspec
 from connectors.age_reports import Ages
 from connectors.postgres import Connection, Database
 from connectors.sql_files import queries
+from pipelines.monitoring.outbox import OutboxLag
 from pipelines.monitoring.survey import Surveyed
 from pipelines.monitoring.tally import FACT, PLACES, REFUSED
 from pipelines.monitoring.totals import Totals
+
+EXPORTED = "exported"  # the stage of the ages
 
 SQL = queries(Path(__file__).parent / "sql" / "figures.sql")
 
@@ -51,7 +54,8 @@ class FigureSample(msgspec.Struct, frozen=True, kw_only=True):
     seconds that a flow with a lag has not moved. `places` has held, sold and
     freed; `dead_letters` those that were not sent back. `catch_up` has the seconds until a flow with a lag will have
     none, null while it does not shrink. `ages` has, for each stage, the records by their age at its end
-    (`AGE_BUCKETS_S`), counted since the processes began.
+    (`AGE_BUCKETS_S`), counted since the processes began. `outbox` has the messages that wait for their export, and the
+    seconds of the oldest; null where nothing is exported.
     """
 
     at: float
@@ -64,10 +68,15 @@ class FigureSample(msgspec.Struct, frozen=True, kw_only=True):
     stalled: dict[str, float] = {}
     catch_up: dict[str, float | None] = {}
     ages: Ages = {}
+    outbox: list[float] | None = None
 
 
-def sample_of(counted: Totals, found: Surveyed, at_s: float, ages: Ages) -> FigureSample:
-    """The sample of one look."""
+def sample_of(
+    counted: Totals, found: Surveyed, at_s: float, ages: Ages, outbox: OutboxLag | None = None
+) -> FigureSample:
+    """The sample of one look. Exported messages show that there is an export, also if it was not asked for here."""
+    if outbox is None and EXPORTED in ages:
+        outbox = OutboxLag(0, 0.0)
     return FigureSample(
         at=round(at_s, 1),
         facts=sum(total for (measure, _), total in counted.items() if measure == FACT),
@@ -79,6 +88,7 @@ def sample_of(counted: Totals, found: Surveyed, at_s: float, ages: Ages) -> Figu
         stalled={flow: round(trend.stalled_s, 1) for flow, trend in found.trends.items() if trend.stalled_s},
         catch_up={flow: _finite(trend.catch_up_s) for flow, trend in found.trends.items() if trend.catch_up_s},
         ages=ages,
+        outbox=None if outbox is None else [outbox.messages, round(outbox.seconds, 1)],
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pipelines.monitoring.board import VerifierProgress
 from pipelines.monitoring.host import DiskSpace
+from pipelines.monitoring.outbox import OutboxLag
 from pipelines.monitoring.sales import Sales
 from pipelines.monitoring.services import BrokerState, PostgresFigures, RedisFigures
 from pipelines.monitoring.survey import Surveyed
@@ -16,7 +17,7 @@ SHOWING = ("circle.reservations", "circle.projections")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figures:
-    """One look. A service that did not answer about itself is None."""
+    """One look. A service that did not answer about itself is None; `outbox` is None where nothing is exported."""
 
     surveyed: Surveyed
     last_fact_us: int
@@ -27,6 +28,7 @@ class Figures:
     sales: Sales | None
     disks: dict[str, DiskSpace]
     certificate_ends: dict[str, float]
+    outbox: OutboxLag | None
 
     @property
     def facts_behind_s(self) -> float:

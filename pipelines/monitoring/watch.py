@@ -28,6 +28,7 @@ from pipelines.monitoring.exported import Exported
 from pipelines.monitoring.figure_history import FigureHistory, sample_of
 from pipelines.monitoring.figures import Figures
 from pipelines.monitoring.host import certificate_ends, disks
+from pipelines.monitoring.outbox import look_at_outbox
 from pipelines.monitoring.readings import readings
 from pipelines.monitoring.sales import SalesSurvey
 from pipelines.monitoring.services import BrokerSurvey, RedisSurvey, look_at_postgres
@@ -79,7 +80,8 @@ class Watch:
             counted, figures = eyes.look()
             now = time.time()
             firing = alarms.look(readings(figures, now))
-            sample = sample_of(counted, figures.surveyed, now, figures.redis.ages if figures.redis is not None else {})
+            ages = figures.redis.ages if figures.redis is not None else {}
+            sample = sample_of(counted, figures.surveyed, now, ages, figures.outbox)
             history.keep(sample)
         except (ServiceUnreachable, KafkaException) as error:
             log.warning("survey.failed", error=f"{type(error).__name__}: {error}")
@@ -137,6 +139,7 @@ class _Eyes:
             sales=self._sales.look(clock.now_us()),
             disks=disks(self._settings),
             certificate_ends=certificate_ends(self._settings),
+            outbox=look_at_outbox(self._database, clock.now_us(), switched_on=self._settings.export_notifications),
         )
 
 

@@ -24,6 +24,7 @@ export const T = {
     "circle.reservations": ["Reservations", "commands → facts"], facts: ["Facts", "decided on the log"],
     "circle.payments": ["Payments", "facts → provider"], "circle.projections": ["Rows", "facts → PostgreSQL"],
     "circle.notifications": ["Messages", "facts → inbox, mail, webhooks"], "circle.monitoring": ["Monitoring", "facts → totals"],
+    export: ["Export", "messages → notifications.outbound"],
   },
   mailed: "mail sent", called: "webhook called", catchUp: "caught up", grows: "not in sight", inSeconds: s => `in ${s} s`,
   stages: { decided: "decided", persisted: "in the rows", mailed: "mailed" },

@@ -4,7 +4,7 @@ import { h, number, rounded, show } from "./dom.js";
 
 const COMMANDS = "tickets.commands", FACTS = "tickets.facts";
 const FLOWS = ["circle.reservations", "circle.payments", "circle.projections", "circle.notifications", "circle.monitoring"];
-const STALLED_S = 10, SLOW_S = 2;
+const STALLED_S = 10, SLOW_S = 2, EXPORTED = "exported";
 // The stages at whose end the age of records is counted, by edge. Branches that share a transaction share a stage.
 const STAGES = {
   "circle.reservations": [["decided", "latency"]], "circle.payments": [["charged", "latency"]], "circle.projections": [["persisted", "latency"]],
@@ -31,7 +31,16 @@ export function nodes(now, before, latency) {
     const catchUp = sample && sample.catch_up && flow in sample.catch_up ? sample.catch_up[flow] : undefined;
     return { key: flow, rate: speed, records, seconds, state, ages, catchUp };
   });
-  return [found[0], found[1], flows[0], found[2], ...flows.slice(1)];
+  return [found[0], found[1], flows[0], found[2], ...flows.slice(1), ...exported(now, before, sample, rate)];
+}
+
+/** The edge from the outbox to notifications.outbound, where messages are exported. */
+function exported(now, before, sample, rate) {
+  if (!sample || !sample.outbox) return [];
+  const [records, seconds] = sample.outbox, age = agesBetween(now, before, EXPORTED);
+  const counted = one => (one.ages && one.ages[EXPORTED] || []).reduce((a, b) => a + b, 0);
+  const state = records && seconds >= STALLED_S ? "stalled" : records && seconds >= SLOW_S ? "slow" : "flowing";
+  return [{ key: "export", rate: rate(counted), records, seconds, state, ages: age ? [["latency", age]] : [] }];
 }
 
 export function topology(parent, list) {

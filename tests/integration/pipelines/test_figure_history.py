@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
@@ -10,8 +12,10 @@ from connectors.settings import Settings
 from pipelines.monitoring import flow as monitoring
 from pipelines.monitoring import watch
 from pipelines.monitoring.figure_history import FigureHistory, FigureRange, FigureSample
+from pipelines.monitoring.outbox import OutboxLag, look_at_outbox
+from schemas.ids import US_PER_S
 from schemas.topics import COMMANDS, FACTS
-from tests.harness.flows import Flow, eventually
+from tests.harness.flows import Flow, eventually, rows_of
 
 AT = 1_700_000_040
 
@@ -67,4 +71,35 @@ def test_the_running_branch_writes_samples(settings: Settings, monkeypatch: pyte
     ((_, found), *_) = kept(database, FigureRange.HOUR)
     assert set(found.ends) == {COMMANDS, FACTS}
     assert "circle.reservations" in found.lags
+    database.close()
+
+
+@pytest.mark.parametrize("switched_on", [True, False])
+def test_the_outbox_of_the_export_is_measured_where_there_is_one(settings: Settings, *, switched_on: bool) -> None:
+    database, now_us = Database(settings.postgres_url), AT * US_PER_S
+    nothing = OutboxLag(0, 0.0) if switched_on else None
+    assert look_at_outbox(database, now_us, switched_on=switched_on) == nothing
+    with rows_of(settings) as query:
+        for waited_s in (7, 3):
+            query(
+                'INSERT INTO notification_exports (user_id, event_id, reservation_id, partition, "offset", "index", '
+                "kind, channel, template, created_at, data) "
+                "VALUES ('u', 'e', 'r', 0, 1, 0, 'k', 'inbox', 't', $1, '{}')",
+                now_us - waited_s * US_PER_S,
+            )
+    assert look_at_outbox(database, now_us, switched_on=switched_on) == OutboxLag(2, 7.0), "also what was left over"
+    database.close()
+
+
+def test_monitoring_keeps_the_lag_of_the_export(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "LOOK_S", 0.1)
+    database = Database(settings.postgres_url)
+
+    def outboxes() -> list[list[float] | None]:
+        return [found.outbox for _, found in kept(database, FigureRange.HOUR)]
+
+    with Flow(monitoring.run, settings):
+        eventually(lambda: outboxes() == [None], "a sample without an export", 30.0)
+    with Flow(monitoring.run, replace(settings, export_notifications=True)):
+        eventually(lambda: [0, 0.0] in outboxes(), "a sample with an export", 30.0)
     database.close()
