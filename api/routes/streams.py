@@ -108,7 +108,7 @@ async def ticket(call: Call) -> HTTPResponse:
     """201 with a ticket for one stream, for clients that cannot send an Authorization header."""
     path = call.body(_ticket).path.lower()
     assert call.caller is not None
-    issued = call.deps.stream_tickets.issue(call.caller, path)
+    issued = await call.deps.stream_tickets.issue(call.caller, path)
     return json(StreamTicketOut(issued, STREAM_TICKET_TTL_S), 201)
 
 

@@ -253,7 +253,7 @@ async def test_tokens_of_another_kind_are_no_access_tokens_and_access_tokens_are
     tokens = AccessTokens(RING)
     token = issued(session_id=SESSION)
     tickets = StreamTickets(Redis(), RING, tokens)
-    ticket = tickets.issue(tokens.caller(f"Bearer {token}"), PATH)
+    ticket = tickets.signed(tokens.caller(f"Bearer {token}"), PATH)
     for other in (ticket, "an-operator's-token-of-thirty-two-bytes", str(uuid4())):
         assert way_of(other) is Way.REFUSED
     with pytest.raises(Problem, match="not valid"):
