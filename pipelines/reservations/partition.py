@@ -28,6 +28,7 @@ from schemas.statuses import ClaimStatus, ReservationStatus
 
 HELD: Final = ClaimStatus.HELD  # a name of this module is read faster than a member
 TICK_AGAIN_US = US_PER_S // 4  # after a tick that was too early by the broker's clock, another one follows
+TICK_AGAIN_US_MAX = 10 * US_PER_S  # when it was early by minutes: another broker may lead by then, with another clock
 TICK_LOST_US = 30 * US_PER_S  # a tick that was not read in this time is written again, so a backlog gets no flood
 
 
@@ -140,7 +141,7 @@ class Partition:
     of: int | None = None  # the topic's number of partitions; None if events may be on any partition
     _deadlines: list[tuple[int, EventId]] = field(default_factory=list)
     _queued: dict[EventId, int] = field(default_factory=dict)  # by event: its deadline in the heap
-    _ticked: dict[EventId, tuple[int, bool]] = field(default_factory=dict)  # last tick: wall clock µs, read since?
+    _ticked: dict[EventId, tuple[int, int]] = field(default_factory=dict)  # last tick, and the wait after it, in µs
 
     def advance(self, timestamp_us: int) -> LogTime:
         """Move log time to a record with this timestamp. It never goes back."""
@@ -158,8 +159,11 @@ class Partition:
             self._queued[event_id] = deadline
             heapq.heappush(self._deadlines, (deadline, event_id))
 
-    def due_events(self, wall_us: int, limit: int) -> list[EventId]:
-        """Events that need a tick now, at most `limit`. Not again until an event's last tick is read or lost."""
+    def due_events(self, wall_us: int, limit: int, *, steady_us: int) -> list[EventId]:
+        """Events that need a tick now, at most `limit`. Not again until an event's last tick is read or lost.
+
+        `wall_us` is the time by which something is due. `steady_us` is of a clock that is never set: it spaces ticks.
+        """
         heap = self._deadlines
         due: list[EventId] = []
         later: list[tuple[int, EventId]] = []
@@ -176,10 +180,9 @@ class Partition:
                 later.append((actual, event_id))
             else:
                 later.append((actual, event_id))
-                sent_us, was_read = self._ticked.get(event_id, (0, True))
-                again_us = 0 if actual == NOW else TICK_AGAIN_US
-                if wall_us - sent_us >= (again_us if was_read else TICK_LOST_US):
-                    self._ticked[event_id] = (wall_us, False)
+                ticked = self._ticked.get(event_id)
+                if ticked is None or steady_us - ticked[0] >= ticked[1]:
+                    self._ticked[event_id] = (steady_us, TICK_LOST_US)
                     due.append(event_id)
         for deadline, event_id in later:
             self.watch(event_id, deadline)
@@ -193,11 +196,18 @@ class Partition:
                 self.states.pop(state.event_id, None)
                 continue
             self.known_events.add(state.event_id)
-            sent = self._ticked.get(state.event_id)
-            if sent is not None:
+            deadline, ticked = state.next_deadline(), self._ticked.get(state.event_id)
+            if ticked is not None:
                 # If the rules raise, the work may stay due. So the next tick is as late as after a lost one.
-                self._ticked[state.event_id] = (sent[0], not group.failures)
-            self.watch(state.event_id, state.next_deadline())
+                wait_us = TICK_LOST_US if group.failures else self._wait_us(deadline)
+                self._ticked[state.event_id] = (ticked[0], wait_us)
+            self.watch(state.event_id, deadline)
+
+    def _wait_us(self, deadline: int | None) -> int:
+        """The wait after a tick that was read: until its event's next deadline by log time, within bounds."""
+        if deadline is None or deadline == NOW:
+            return 0
+        return min(max(deadline - self.log_time, TICK_AGAIN_US), TICK_AGAIN_US_MAX)
 
 
 def command_in(codec: Codec, value: bytes | None, partition: int, partitions: int | None) -> c.Command | Undecodable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic_ns
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -32,28 +33,28 @@ class Ticker:
     def __init__(self, new_producer: Callable[[], Producer], codec: Codec, partitions: dict[int, Partition]) -> None:
         self._new_producer, self._codec, self._partitions = new_producer, codec, partitions
         self._ticks: Producer | None = None
-        self._newest = 0  # the largest log time that was seen
-        self._behind_us = 0  # how far this machine's clock is behind it
+        self._clocks: dict[int, tuple[int, int]] = {}  # by partition: its log time, and how far this clock is behind it
 
     def tick(self) -> None:
         """Write the ticks that are due by this machine's clock. The rules decide by log time when a tick is read.
 
-        A log time ahead of this clock shows that the clock is behind the broker's: then it is moved by as much, or
-        holds on a quiet partition would end late.
+        A log time ahead of this clock shows that the clock is behind that of the partition's broker: then it is moved
+        by as much, or holds on a quiet partition would end late. Each partition has its own broker, and its own clock.
         """
-        now_us = self._now_us()
+        own_us, steady_us = clock.now_us(), monotonic_ns() // clock.NS_PER_US
         for number, partition in self._partitions.items():
-            for event_id in partition.due_events(now_us, TICKS_PER_POLL_MAX):
+            now_us = self._broker_us(number, partition.log_time, own_us)
+            for event_id in partition.due_events(now_us, TICKS_PER_POLL_MAX, steady_us=steady_us):
                 self._write(number, event_id, now_us)
         if self._ticks is not None:
             self._ticks.poll(0)
 
-    def _now_us(self) -> int:
-        own_us = clock.now_us()
-        newest = max((partition.log_time for partition in self._partitions.values()), default=0)
-        if newest != self._newest:
-            self._newest, self._behind_us = newest, max(0, newest - own_us)
-        return min(own_us + self._behind_us, TIME_MS_MAX * US_PER_MS)
+    def _broker_us(self, number: int, log_time: int, own_us: int) -> int:
+        newest, behind_us = self._clocks.get(number, (0, 0))
+        if log_time != newest:
+            behind_us = max(0, log_time - own_us)
+            self._clocks[number] = log_time, behind_us
+        return min(own_us + behind_us, TIME_MS_MAX * US_PER_MS)
 
     def _write(self, number: int, event_id: EventId, now_us: int) -> None:
         if self._ticks is None:

@@ -9,11 +9,20 @@ from pipelines.reservations.core import limits
 from pipelines.reservations.core.decide import step
 from pipelines.reservations.core.state import At, EventState
 from pipelines.reservations.outgoing import RawRecord
-from pipelines.reservations.partition import TICK_AGAIN_US, TICK_LOST_US, Group, Partition, Placed, grouped, live_claims
+from pipelines.reservations.partition import (
+    TICK_AGAIN_US,
+    TICK_AGAIN_US_MAX,
+    TICK_LOST_US,
+    Group,
+    Partition,
+    Placed,
+    grouped,
+    live_claims,
+)
 from schemas import commands as c
 from schemas import facts as f
 from schemas.codec import Codec, Undecodable
-from schemas.ids import LogTime
+from schemas.ids import US_PER_S, LogTime
 from schemas.placement import partition_of
 from tests.harness.words import (
     ALICE,
@@ -133,23 +142,53 @@ def test_the_claims_of_a_batch_are_those_that_the_state_ends_with() -> None:
     assert None in batch.claims.values()
 
 
-def test_a_due_event_is_ticked_once_until_the_tick_was_read() -> None:
+def owned_with_a_hold() -> tuple[Partition, EventState]:
     owned = partition()
     state = owned.states[EVENT] = folded(*on_sale(), held(["A-1"]))
     owned.watch(EVENT, state.next_deadline())
-    assert owned.due_events(DEADLINE - 1, 10) == []
-    assert owned.due_events(DEADLINE, 10) == [EVENT]
-    assert owned.due_events(DEADLINE + TICK_AGAIN_US, 10) == []
+    return owned, state
+
+
+def test_a_due_event_is_ticked_once_until_the_tick_was_read() -> None:
+    owned, state = owned_with_a_hold()
+    assert owned.due_events(DEADLINE - 1, 10, steady_us=0) == []
+    assert owned.due_events(DEADLINE, 10, steady_us=0) == [EVENT]
+    assert owned.due_events(DEADLINE + 1, 10, steady_us=TICK_AGAIN_US) == []
+    owned.advance(DEADLINE - 1)
     owned.settle([Group(state, [])])  # read, but too early by the broker's clock
-    assert owned.due_events(DEADLINE + TICK_AGAIN_US - 1, 10) == []
-    assert owned.due_events(DEADLINE + TICK_AGAIN_US, 10) == [EVENT]
-    assert owned.due_events(DEADLINE + TICK_AGAIN_US + TICK_LOST_US, 10) == [EVENT]
+    assert owned.due_events(DEADLINE + 1, 10, steady_us=TICK_AGAIN_US - 1) == []
+    assert owned.due_events(DEADLINE + 1, 10, steady_us=TICK_AGAIN_US) == [EVENT]
+    assert owned.due_events(DEADLINE + 1, 10, steady_us=TICK_AGAIN_US + TICK_LOST_US - 1) == []
+    assert owned.due_events(DEADLINE + 1, 10, steady_us=TICK_AGAIN_US + TICK_LOST_US) == [EVENT]
+
+
+def test_a_tick_that_was_early_by_minutes_is_followed_by_few_and_by_one_at_the_deadline() -> None:
+    """The log keeps each of them for ever."""
+    early_us = 180 * US_PER_S
+    owned, state = owned_with_a_hold()
+    ticks = []
+    for passed_us in range(0, early_us + 1, TICK_AGAIN_US):
+        if owned.due_events(DEADLINE + passed_us, 10, steady_us=passed_us):
+            ticks.append(passed_us)
+            owned.advance(DEADLINE - early_us + passed_us)
+            owned.settle([Group(state, [])])
+    assert ticks[0] == 0
+    assert ticks[-1] == early_us, "no later than its deadline by the broker's clock"
+    assert len(ticks) <= early_us // TICK_AGAIN_US_MAX + 1
+
+
+def test_a_clock_that_is_put_back_delays_no_tick() -> None:
+    owned, state = owned_with_a_hold()
+    ahead_us = 180 * US_PER_S
+    assert owned.due_events(DEADLINE + ahead_us, 10, steady_us=0) == [EVENT]
+    owned.settle([Group(state, [])])
+    assert owned.due_events(DEADLINE, 10, steady_us=TICK_AGAIN_US_MAX) == [EVENT]
 
 
 def test_a_hold_of_an_event_that_is_not_loaded_is_due_too() -> None:
     owned = partition()
     owned.watch("not loaded", DEADLINE)
-    assert owned.due_events(DEADLINE, 10) == ["not loaded"]
+    assert owned.due_events(DEADLINE, 10, steady_us=0) == ["not loaded"]
 
 
 def test_an_event_that_does_not_exist_is_forgotten_after_the_batch() -> None:

@@ -79,6 +79,21 @@ def test_a_clock_that_was_put_right_counts_again(monkeypatch: pytest.MonkeyPatch
     assert written.keys == []
 
 
+def test_a_broker_that_is_ahead_makes_no_tick_early_on_the_partitions_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    OwnClock(monkeypatch, NOW_US)
+    ahead, right, written = (
+        Partition(0, 1, LogTime(NOW_US + BEHIND_US), set()),
+        Partition(1, 1, LogTime(NOW_US), set()),
+        Written(),
+    )
+    ahead.watch(EventId("ahead"), NOW_US + BEHIND_US)
+    right.watch(EventId("right"), NOW_US + BEHIND_US)
+    Ticker(lambda: written, Codec(), {0: ahead, 1: right}).tick()  # type: ignore[arg-type, return-value]
+    assert written.keys == [b"ahead"]
+
+
 def test_a_record_from_the_end_of_the_calendar_stops_no_tick(monkeypatch: pytest.MonkeyPatch) -> None:
     own = OwnClock(monkeypatch, NOW_US)
     ticker, partition, written = worker(TIME_MS_MAX * US_PER_MS)
