@@ -130,6 +130,16 @@ class Group:
 
 
 @dataclass(slots=True)
+class _Ticked:
+    """An event's last tick: when it was written, and at which log time; the wait after it, and after a read one."""
+
+    sent_us: int
+    log_time: LogTime
+    wait_us: int
+    read_us: int = 0
+
+
+@dataclass(slots=True)
 class Partition:
     """A partition in its owner's memory: log time, the states of its events, and one heap of their deadlines."""
 
@@ -141,7 +151,7 @@ class Partition:
     of: int | None = None  # the topic's number of partitions; None if events may be on any partition
     _deadlines: list[tuple[int, EventId]] = field(default_factory=list)
     _queued: dict[EventId, int] = field(default_factory=dict)  # by event: its deadline in the heap
-    _ticked: dict[EventId, tuple[int, int]] = field(default_factory=dict)  # last tick, and the wait after it, in µs
+    _ticked: dict[EventId, _Ticked] = field(default_factory=dict)
 
     def advance(self, timestamp_us: int) -> LogTime:
         """Move log time to a record with this timestamp. It never goes back."""
@@ -181,8 +191,9 @@ class Partition:
             else:
                 later.append((actual, event_id))
                 ticked = self._ticked.get(event_id)
-                if ticked is None or steady_us - ticked[0] >= ticked[1]:
-                    self._ticked[event_id] = (steady_us, TICK_LOST_US)
+                if ticked is None or steady_us - ticked.sent_us >= ticked.wait_us:
+                    read_us = 0 if ticked is None else ticked.read_us
+                    self._ticked[event_id] = _Ticked(steady_us, self.log_time, TICK_LOST_US, read_us)
                     due.append(event_id)
         for deadline, event_id in later:
             self.watch(event_id, deadline)
@@ -198,16 +209,20 @@ class Partition:
             self.known_events.add(state.event_id)
             deadline, ticked = state.next_deadline(), self._ticked.get(state.event_id)
             if ticked is not None:
+                ticked.read_us = self._wait_us(deadline, ticked)
                 # If the rules raise, the work may stay due. So the next tick is as late as after a lost one.
-                wait_us = TICK_LOST_US if group.failures else self._wait_us(deadline)
-                self._ticked[state.event_id] = (ticked[0], wait_us)
+                ticked.wait_us = TICK_LOST_US if group.failures else ticked.read_us
             self.watch(state.event_id, deadline)
 
-    def _wait_us(self, deadline: int | None) -> int:
-        """The wait after a tick that was read: until its event's next deadline by log time, within bounds."""
+    def _wait_us(self, deadline: int | None, ticked: _Ticked) -> int:
+        """The wait after a tick that was read: until its event's next deadline by log time, within bounds.
+
+        Log time stands still when another broker leads whose clock is behind the former one's: then waits grow.
+        """
         if deadline is None or deadline == NOW:
             return 0
-        return min(max(deadline - self.log_time, TICK_AGAIN_US), TICK_AGAIN_US_MAX)
+        stands_us = ticked.read_us * 2 if self.log_time == ticked.log_time else 0
+        return min(max(deadline - self.log_time, stands_us, TICK_AGAIN_US), TICK_AGAIN_US_MAX)
 
 
 def command_in(codec: Codec, value: bytes | None, partition: int, partitions: int | None) -> c.Command | Undecodable:

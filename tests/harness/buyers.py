@@ -55,9 +55,9 @@ class Buyers:
         self._tokens, self._rng = tokens, random.Random(seed)
         self.shop = Shop(url)
         self.shop.http.timeout = httpx.Timeout(ANSWER_S_MAX)
-        organizer = self._person(str(uuid4()), Role.ORGANIZER)
-        self.events = [self._event(organizer) for _ in range(EVENTS)]
-        self._people = [self._person(str(uuid4())) for _ in range(PEOPLE)]
+        self._organizer = self.person(Role.ORGANIZER)
+        self.events = [self.event() for _ in range(EVENTS)]
+        self._people = [self.person() for _ in range(PEOPLE)]
         self.bought: list[Bought] = []
         self.tries: Counter[int] = Counter()
         self._news = threading.Condition()
@@ -163,12 +163,15 @@ class Buyers:
             time.sleep(ASK_AGAIN_S)  # as a polite client does
         raise AssertionError(f"no outcome in {OUTCOME_S_MAX:.0f} s: {last}")
 
-    def _person(self, user_id: str, role: Role = Role.BUYER) -> Person:
+    def person(self, role: Role = Role.BUYER) -> Person:
+        """A new caller, without an account: the log needs none."""
+        user_id = str(uuid4())
         token = self._tokens.issue(UserId(user_id), role)
         return Person(http=self.shop.http, id=user_id, email="", access_token=token, refresh_token="")
 
-    def _event(self, organizer: Person) -> str:
-        """An event on sale, and its ticket type after a space."""
+    def event(self) -> str:
+        """A new event on sale, and its ticket type after a space."""
+        organizer = self._organizer
         event = done(organizer.post("/v1/events", prefer="wait=20", json=EVENT | SHORT), 201)["id"]
         kinds = f"/v1/events/{event}/ticket-types"
         kind = done(organizer.post(kinds, prefer="wait=20", json=STALLS), 201)["id"]

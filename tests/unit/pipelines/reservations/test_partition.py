@@ -177,6 +177,22 @@ def test_a_tick_that_was_early_by_minutes_is_followed_by_few_and_by_one_at_the_d
     assert len(ticks) <= early_us // TICK_AGAIN_US_MAX + 1
 
 
+def test_while_log_time_stands_still_ticks_are_few_and_the_hold_ends_soon_after_it_moves() -> None:
+    """A broker leads whose clock is minutes behind that of the former leader."""
+    stands_us = 180 * US_PER_S
+    owned, state = owned_with_a_hold()
+    owned.advance(DEADLINE - 1)
+    ticks, passed_us = [], 0
+    while owned.log_time < DEADLINE:
+        if owned.due_events(DEADLINE + passed_us, 10, steady_us=passed_us):
+            ticks.append(passed_us)
+            owned.advance(DEADLINE - stands_us + passed_us)
+            owned.settle([Group(state, [])])
+        passed_us += TICK_AGAIN_US
+    assert len(ticks) <= stands_us // TICK_AGAIN_US_MAX + 10
+    assert stands_us <= ticks[-1] <= stands_us + TICK_AGAIN_US_MAX
+
+
 def test_a_clock_that_is_put_back_delays_no_tick() -> None:
     owned, state = owned_with_a_hold()
     ahead_us = 180 * US_PER_S
