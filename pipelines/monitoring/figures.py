@@ -38,7 +38,7 @@ class Figures:
     @property
     def clock_skews_s(self) -> dict[str, float]:
         """How far the clocks of services are ahead of ours, by service."""
-        skews = {"postgresql": self.postgres.clock_skew_s}
+        skews = {"postgresql": self.postgres.clock_skew_s, **self.surveyed.broker_skews_s}
         if self.redis is not None:
             skews["redis"] = self.redis.clock_skew_s
         return skews

@@ -23,6 +23,7 @@ from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.flows import Flow
 from pipelines.monitoring.api_report import REPORTS, ApiTotals, stale, totals_of
+from pipelines.monitoring.broker_clocks import skew
 from pipelines.monitoring.flow_verdicts import verdicts_of
 
 ANSWER_S = 5.0
@@ -166,10 +167,3 @@ def look_at_postgres(database: Database) -> PostgresFigures:
     before, row, after = database.run(ask, readonly=True)
     clock = row.pop("clock")
     return PostgresFigures(skew(clock, before, after), {name: float(value) for name, value in row.items()})
-
-
-def skew(theirs: float, before: float, after: float) -> float:
-    """How far their clock is ahead of ours, in seconds; 0 if the answer's own time explains the difference."""
-    if before <= theirs <= after:
-        return 0.0
-    return theirs - after if theirs > after else theirs - before

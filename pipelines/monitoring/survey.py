@@ -13,13 +13,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    TIMESTAMP_LOG_APPEND_TIME,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from connectors.errors import ServiceUnreachable
 from connectors.kafka import METADATA_TIMEOUT_S, committed_offsets, consumer, partition_count
 from connectors.postgres import Connection, Database
 from connectors.settings import Settings
 from connectors.sql_files import queries
+from pipelines.monitoring.broker_clocks import BrokerClocks
 from pipelines.monitoring.lag_trend import LagTrends, Trend
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS, dead_letters
 
@@ -75,6 +84,7 @@ class Surveyed(msgspec.Struct, frozen=True, kw_only=True):
     ends: dict[str, dict[int, int]]
     last_record_s: dict[str, float]
     dead_letters: dict[str, DeadLetterCounts]
+    broker_skews_s: dict[str, float] = {}
 
 
 class Survey:
@@ -91,12 +101,16 @@ class Survey:
         self._trends = LagTrends()
         self._seen_ends: dict[tuple[str, int], int] = {}
         self._last_record_s: dict[str, float] = {}
+        self._clocks = BrokerClocks()
+        self._looked_at = 0.0
         self._found = {topic: DeadLetterCounts() for topic in (COMMANDS, FACTS, NOTIFICATIONS)}
         self._letters.assign([TopicPartition(dead_letters(topic), 0, OFFSET_BEGINNING) for topic in self._found])
 
     def look(self) -> Surveyed:
         """Survey all flows. Raises ServiceUnreachable and KafkaException when the broker or Postgres is away."""
+        before, began = self._looked_at, time.time()
         ends = {topic: self._ends(topic) for topic in (COMMANDS, FACTS)}
+        after = time.time()
         next_offsets: dict[str, tuple[str, dict[int, int]]] = {}
         for group, topic in COMMITTING.items():
             committed = committed_offsets(self._groups[group], topic, list(ends[topic]))
@@ -112,8 +126,8 @@ class Survey:
         lags = [_together(flow, topic, partitions) for flow, (topic, _) in next_offsets.items()]
         now = time.monotonic()
         trends = {lag.flow: self._trends.note(lag.flow, lag.records, next_offsets[lag.flow][1], now) for lag in lags}
-        for topic in ends:
-            self._look_at_last_records(topic, ends[topic])
+        last = {topic: self._look_at_last_records(topic, ends[topic]) for topic in ends}
+        self._looked_at = began  # not before: a look that failed has read no commands
         self._count_letters()
         return Surveyed(
             lags=lags,
@@ -122,6 +136,9 @@ class Survey:
             ends=ends,
             last_record_s=dict(self._last_record_s),
             dead_letters=self._found,
+            broker_skews_s=self._clocks.note(
+                self._leaders(), _stamps_s(last[COMMANDS] if before else {}), before_s=before, after_s=after
+            ),
         )
 
     def close(self) -> None:
@@ -145,8 +162,8 @@ class Survey:
     def _lags(self, flow: str, topic: str, ends: Mapping[int, int], at: Mapping[int, int]) -> list[PartitionLag]:
         """The lag between `at` and the end of each partition. If only a transaction's mark is left, there is no lag."""
         behind = [partition for partition, end in ends.items() if end > at[partition]]
-        oldest = self._next_records(topic, {partition: at[partition] for partition in behind}) if behind else {}
-        now = time.time()
+        found = self._next_records(topic, {partition: at[partition] for partition in behind}) if behind else {}
+        oldest, now = {partition: record.timestamp()[1] for partition, record in found.items()}, time.time()
         return [
             PartitionLag(
                 flow=flow,
@@ -159,20 +176,32 @@ class Survey:
             for partition, end in ends.items()
         ]
 
-    def _look_at_last_records(self, topic: str, ends: Mapping[int, int]) -> None:
-        """Note the time of the last record of a topic. Only partitions that have grown are read, at their last offsets:
-        behind the last record there may be a transaction's mark."""
-        grown = {partition: end for partition, end in ends.items() if end != self._seen_ends.get((topic, partition), 0)}
-        if not grown:
-            return
-        self._seen_ends |= {(topic, partition): end for partition, end in grown.items()}
-        times = self._next_records(topic, {partition: max(0, end - LAST_OFFSETS) for partition, end in grown.items()})
-        if times:
-            self._last_record_s[topic] = max(self._last_record_s.get(topic, 0.0), max(times.values()) / MS_PER_S)
+    def _leaders(self) -> dict[int, int]:
+        """The broker that leads each partition of the commands topic."""
+        topic = self._reader.list_topics(COMMANDS, timeout=METADATA_TIMEOUT_S).topics[COMMANDS]
+        return {number: partition.leader for number, partition in topic.partitions.items()}
 
-    def _next_records(self, topic: str, places: Mapping[int, int]) -> dict[int, int]:
-        """The timestamp of the first record at or behind each place; partitions that end there are left out."""
-        times: dict[int, int] = {}
+    def _look_at_last_records(self, topic: str, ends: Mapping[int, int]) -> dict[int, Message]:
+        """Note the time of the last record of a topic. Only partitions that have grown are read, at their last offsets:
+        behind the last record there may be a transaction's mark. Returns a new record of each such partition."""
+        seen = {partition: self._seen_ends.get((topic, partition), 0) for partition in ends}
+        grown = {partition: end for partition, end in ends.items() if end != seen[partition]}
+        if not grown:
+            return {}
+        places = {
+            partition: max(0, end - LAST_OFFSETS, seen[partition] if seen[partition] < end else 0)
+            for partition, end in grown.items()
+        }
+        self._seen_ends |= {(topic, partition): end for partition, end in grown.items()}
+        records = self._next_records(topic, places)
+        if records:
+            newest = max(record.timestamp()[1] for record in records.values())
+            self._last_record_s[topic] = max(self._last_record_s.get(topic, 0.0), newest / MS_PER_S)
+        return records
+
+    def _next_records(self, topic: str, places: Mapping[int, int]) -> dict[int, Message]:
+        """The first record at or behind each place; partitions that end there are left out."""
+        records: dict[int, Message] = {}
         left = set(places)
         self._reader.assign([TopicPartition(topic, partition, offset) for partition, offset in places.items()])
         deadline = time.monotonic() + PEEK_S
@@ -187,9 +216,9 @@ class Survey:
                 left.discard(partition)
                 self._reader.incremental_unassign([TopicPartition(topic, partition)])
                 if error is None:
-                    times[partition] = message.timestamp()[1]
+                    records[partition] = message
         self._reader.unassign()
-        return times
+        return records
 
     def _count_letters(self) -> None:
         """Count the new dead letters since the last look."""
@@ -210,6 +239,12 @@ def _together(flow: str, topic: str, partitions: Iterable[PartitionLag]) -> Lag:
         records=sum(lag.records for lag in own),
         seconds=round(max([0.0, *(lag.seconds for lag in own)]), 1),
     )
+
+
+def _stamps_s(records: Mapping[int, Message]) -> dict[int, float]:
+    """By partition, when its broker has stamped a record; without those that their producer has stamped."""
+    stamps = {partition: record.timestamp() for partition, record in records.items()}
+    return {partition: at / MS_PER_S for partition, (kind, at) in stamps.items() if kind == TIMESTAMP_LOG_APPEND_TIME}
 
 
 def _at_once(client: Consumer) -> list[Message]:

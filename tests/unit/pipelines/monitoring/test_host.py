@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from connectors.settings import Settings
+from pipelines.monitoring.broker_clocks import skew
 from pipelines.monitoring.host import CHAIN_MAX, certificate_ends, disks
-from pipelines.monitoring.services import skew
 from tests.harness.certificates import expiring
 
 SETTINGS = Settings()
