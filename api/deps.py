@@ -275,7 +275,7 @@ class ApiDeps:
     async def metrics_text(self) -> bytes:
         """The metrics of all API processes in Prometheus' text format, at most METRICS_KEPT_S old.
 
-        Written in a thread, because it takes 20 ms.
+        Written in a thread, because it takes some milliseconds.
         """
         return await self.figures.get("", lambda: asyncio.to_thread(METRICS.exposition))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -12,8 +13,11 @@ from prometheus_client import (
     Gauge,
     Histogram,
     generate_latest,
-    multiprocess,
 )
+
+from api.route_seconds import MEANING, NAME, RouteSeconds, text_of
+from api.shared_metrics import SharedMetrics, Wanted
+from api.shared_series import SeriesValue
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 # Dense around the goals: a p99 of 75 ms to the outcome, and 2 s and 30 s, the waits that clients ask for.
@@ -21,6 +25,7 @@ BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0
 
 
 UNAVAILABLE = 503
+SHARED_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class Metrics:
@@ -28,7 +33,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.answers = self.errors = self.unavailable = 0
-        self.registry = CollectorRegistry()
+        self.registry = CollectorRegistry()  # all but the seconds of routes
         self._requests = Counter(
             "circle_http_requests",
             "Requests answered, by route and status.",
@@ -36,12 +41,14 @@ class Metrics:
             registry=self.registry,
         )
         self._seconds = Histogram(
-            "circle_http_request_seconds",
-            "From the complete request to its answer, including the wait for the outcome.",
+            "circle_http_request_seconds",  # NAME; a test reads the names from the code
+            MEANING,
             ["method", "route"],
             buckets=BUCKETS_S,
-            registry=self.registry,
+            registry=None,  # `exposition` has the text of each route from before, if nothing has changed
         )
+        self._routes: dict[tuple[str, str], RouteSeconds] = {}
+        self._shared: SharedMetrics | None = None
         self.forged = Counter(
             "circle_api_messages_forged",
             "Messages from Redis that were dropped: their seal was wrong.",
@@ -157,7 +164,8 @@ class Metrics:
     def observer(self, method: str, route: str) -> Callable[[int, float], None]:
         """A function that counts one answer of a route: status, seconds. It finds each series once, not per request."""
         statuses: dict[int, Counter] = {}
-        seconds = self._seconds.labels(method, route)
+        labels = {"method": method, "route": route}
+        seconds = self._routes.setdefault((method, route), RouteSeconds(self._seconds.labels(**labels), labels))
 
         def observe(status: int, duration_s: float) -> None:
             counter = statuses.get(status)
@@ -176,11 +184,35 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """The text for a scrape."""
-        if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-            registry = CollectorRegistry()
-            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-            return generate_latest(registry)
-        return generate_latest(self.registry)
+        if shared := self._of_workers():
+            return shared.exposition()
+        return generate_latest(self.registry) + text_of(self._routes.values()).encode()
+
+    def series(self, wanted: Wanted) -> Iterator[SeriesValue]:
+        """The wanted ones of these series, of all processes: answers, their times in buckets, requests that wait, live
+        streams. `wanted` decides by name and labels."""
+        if shared := self._of_workers():
+            return shared.series(wanted)
+        return (one for one in self._own_series(wanted) if wanted(one.name, one.labels))
+
+    def _of_workers(self) -> SharedMetrics | None:
+        """The metrics of all workers, if there are several."""
+        directory = os.environ.get(SHARED_DIRECTORY)
+        if directory and self._shared is None:
+            self._shared = SharedMetrics(Path(directory))
+        return self._shared if directory else None
+
+    def _own_series(self, wanted: Wanted) -> Iterator[SeriesValue]:
+        for metric in (self._requests, self.waiting, self.streams):
+            for family in metric.collect():
+                for sample in family.samples:
+                    yield SeriesValue(sample.name, sample.labels, sample.value)
+        for (method, route), seconds in self._routes.items():
+            if wanted(f"{NAME}_bucket", {"method": method, "route": route}):
+                below = 0.0
+                for sample in (one for family in seconds.collect() for one in family.samples if "le" in one.labels):
+                    yield SeriesValue(sample.name, sample.labels, sample.value - below)
+                    below = sample.value
 
 
 METRICS = Metrics()

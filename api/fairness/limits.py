@@ -106,7 +106,7 @@ SEAT_MAPS_PATIENCE_S = 5.0  # in line before a large map is sent
 SEAT_MAPS_SENT_MAX = 256  # large maps that are being sent: at READ_BYTES_PER_S one may take minutes
 INLINE_BYTES_MAX = 16 * 1024  # half a millisecond on the event loop; larger ones in a thread
 
-PLATFORM_KEPT_S = 1.0  # how old the state of the platform may be: looking takes 25 ms, for all watchers of a process
+PLATFORM_KEPT_S = 1.0  # how old the state of the platform may be: looking takes 3 ms, for all watchers of a process
 SALES_KEPT_S = 2.0  # how old the figures of an event's sales may be: counting 100,000 reservations takes 50 ms
 SALES_KEPT_MAX = 100  # events whose sales are cached that long
 METRICS_KEPT_S = 1.0  # several scrapes at the same moment cost one text

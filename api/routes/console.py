@@ -22,8 +22,9 @@ from api.fairness.limits import HEARTBEAT_S, PLATFORM_KEPT_S
 from api.fairness.owner import Lane
 from api.http.problem import Problem, not_found, unavailable
 from api.http.routing import Call, json
+from api.metrics import METRICS
 from api.reads.health import dying_flows, reports, service_checks
-from api.reads.request_totals import request_totals
+from api.reads.request_totals import is_counted, request_totals
 from api.reads.slow_requests import SLOW_REQUESTS, together
 from api.routes.alerts import alert_out
 from api.routes.streams import HEADERS, HEARTBEAT, HELLO, is_open
@@ -142,8 +143,8 @@ async def _platform(deps: ApiDeps) -> bytes:
 
 
 async def _look(deps: ApiDeps) -> bytes:
-    services, dying, report, firing, text = await asyncio.gather(
-        service_checks(deps), dying_flows(deps), reports(deps), _firing(deps), deps.metrics_text()
+    services, dying, report, firing = await asyncio.gather(
+        service_checks(deps), dying_flows(deps), reports(deps), _firing(deps)
     )
     monitoring, verify = (None if one is None else msgspec.json.decode(one) for one in report.values())
     return msgspec.json.encode(
@@ -154,7 +155,7 @@ async def _look(deps: ApiDeps) -> bytes:
             alerts=firing,
             monitoring=monitoring,
             verify=verify,
-            requests=request_totals(text.decode()),
+            requests=request_totals(METRICS.series(is_counted)),
             age_bounds_s=list(AGE_BUCKETS_S),
         )
     )
