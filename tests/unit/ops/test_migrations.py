@@ -38,6 +38,7 @@ def test_our_own_files_are_in_order() -> None:
 
 def test_whatever_the_projections_write_is_in_a_new_generation() -> None:
     others = {
+        "fact_redrives",
         "fact_totals",
         "notifications",
         "projection_positions",
