@@ -259,7 +259,7 @@ class ApiDeps:
             mailed=MailedLinks(database, passwords, sessions),
             factors=factors,
             sessions=sessions,
-            figures=ShortCache(METRICS_KEPT_S, 1),
+            figures=ShortCache(METRICS_KEPT_S, 2),
             representations=Representations(),
             stream_tickets=StreamTickets(redis, keys, tokens),
             door_counts=ShortCache(DOOR_COUNTS_S, DOORS_COUNTED_MAX),
@@ -277,7 +277,11 @@ class ApiDeps:
 
         Written in a thread, because it takes some milliseconds.
         """
-        return await self.figures.get("", lambda: asyncio.to_thread(METRICS.exposition))
+        return await self.figures.get("text", lambda: asyncio.to_thread(METRICS.exposition))
+
+    async def native_metrics(self) -> bytes:
+        """The same as protocol buffers, which have native histograms."""
+        return await self.figures.get("native", lambda: asyncio.to_thread(METRICS.native_exposition))
 
     async def close(self) -> None:
         """Wait for the log's acknowledgements, then close everything else."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from prometheus_client import (
@@ -13,16 +13,19 @@ from prometheus_client import (
     Gauge,
     Histogram,
     generate_latest,
+    multiprocess,
 )
+from prometheus_client.metrics_core import Metric
 
+from api.request_times import RequestTimes, WithNative
 from api.route_seconds import MEANING, NAME, RouteSeconds, text_of
 from api.shared_metrics import SharedMetrics, Wanted
-from api.shared_series import SeriesValue
+from api.shared_series import FILES, SeriesValue
+from connectors.metrics_server import exposition as protocol_buffers
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 # Dense around the goals: a p99 of 75 ms to the outcome, and 2 s and 30 s, the waits that clients ask for.
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-
 
 UNAVAILABLE = 503
 SHARED_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
@@ -40,6 +43,7 @@ class Metrics:
             ["method", "route", "status"],
             registry=self.registry,
         )
+        self._native = RequestTimes()
         self._seconds = Histogram(
             "circle_http_request_seconds",  # NAME; a test reads the names from the code
             MEANING,
@@ -166,6 +170,7 @@ class Metrics:
         statuses: dict[int, Counter] = {}
         labels = {"method": method, "route": route}
         seconds = self._routes.setdefault((method, route), RouteSeconds(self._seconds.labels(**labels), labels))
+        native = self._native.of(method, route)
 
         def observe(status: int, duration_s: float) -> None:
             counter = statuses.get(status)
@@ -179,6 +184,7 @@ class Metrics:
                 else:
                     self.errors += 1
             seconds.observe(duration_s)
+            native.add(duration_s)
 
         return observe
 
@@ -187,6 +193,24 @@ class Metrics:
         if shared := self._of_workers():
             return shared.exposition()
         return generate_latest(self.registry) + text_of(self._routes.values()).encode()
+
+    def native_exposition(self) -> bytes:
+        """The protocol buffers for a scrape, which have native buckets of the requests' time. Raises OSError."""
+        return protocol_buffers(WithNative(self._families, NAME, self._native.now(_directory())))
+
+    def share(self) -> None:
+        """Show the other processes what the client does not share. Raises OSError."""
+        if (directory := _directory()) is not None:
+            self._native.share(directory)
+
+    def _families(self) -> Iterable[Metric]:
+        """All families, with the times of all routes in one."""
+        directory = _directory()
+        if directory is None:
+            return [*self.registry.collect(), *self._seconds.collect()]
+        files = [str(one) for one in directory.glob(FILES)]
+        merged: Iterable[Metric] = multiprocess.MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
+        return merged
 
     def series(self, wanted: Wanted) -> Iterator[SeriesValue]:
         """The wanted ones of these series, of all processes: answers, their times in buckets, requests that wait, live
@@ -197,10 +221,10 @@ class Metrics:
 
     def _of_workers(self) -> SharedMetrics | None:
         """The metrics of all workers, if there are several."""
-        directory = os.environ.get(SHARED_DIRECTORY)
-        if directory and self._shared is None:
-            self._shared = SharedMetrics(Path(directory))
-        return self._shared if directory else None
+        directory = _directory()
+        if directory is not None and self._shared is None:
+            self._shared = SharedMetrics(directory)
+        return self._shared if directory is not None else None
 
     def _own_series(self, wanted: Wanted) -> Iterator[SeriesValue]:
         for metric in (self._requests, self.waiting, self.streams):
@@ -213,6 +237,12 @@ class Metrics:
                 for sample in (one for family in seconds.collect() for one in family.samples if "le" in one.labels):
                     yield SeriesValue(sample.name, sample.labels, sample.value - below)
                     below = sample.value
+
+
+def _directory() -> Path | None:
+    """Where several processes share their figures; None for one process alone."""
+    found = os.environ.get(SHARED_DIRECTORY)
+    return Path(found) if found else None
 
 
 METRICS = Metrics()

@@ -44,6 +44,10 @@ async def report(deps: ApiDeps, instance: str) -> None:
     last_minute = LastMinute()
     while True:
         note_gauges(deps)
+        try:
+            await asyncio.to_thread(METRICS.share)
+        except OSError as error:
+            log.warning("times.not_shared", error=f"{type(error).__name__}: {error}")
         text = msgspec.json.encode(last_minute.report(METRICS.answers, METRICS.errors, METRICS.unavailable))
         try:
             async with deps.redis.pipeline(transaction=False) as asked:

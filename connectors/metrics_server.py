@@ -16,6 +16,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 from prometheus_client import REGISTRY, CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 from prometheus_client.samples import NativeHistogram, Sample
 
 from connectors.native_histograms import NativeFamily
@@ -48,7 +49,7 @@ def wants_protobuf(accept: str) -> bool:
     return any(native and weight == best > 0 for weight, native in offers)
 
 
-def exposition(registry: CollectorRegistry) -> bytes:
+def exposition(registry: Collector) -> bytes:
     """All metrics as delimited messages. The times at which series were made are left out."""
     return b"".join(_delimited(message) for family in registry.collect() for message in _families(family))
 

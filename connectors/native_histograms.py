@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import cast
 
+import msgspec
 from prometheus_client import Histogram
 from prometheus_client.metrics_core import Metric
 from prometheus_client.samples import BucketSpan, NativeHistogram
@@ -19,6 +20,14 @@ PER_DOUBLING = 1 << SCHEMA  # buckets from one power of two to the next
 ZERO_THRESHOLD = math.ldexp(1.0, -128)  # what is not larger counts as zero; the same as that of other clients
 
 LabelValues = tuple[str, ...]
+
+
+class NativeCounts(msgspec.Struct, frozen=True):
+    """What a series has counted: by the index of a bucket, as zero, and the sum of all values."""
+
+    buckets: dict[int, int]
+    zeros: int
+    total: float
 
 
 class NativeBuckets:
@@ -38,6 +47,17 @@ class NativeBuckets:
             index = math.ceil(math.log2(value) * PER_DOUBLING)
             self._counts[index] = self._counts.get(index, 0) + times
         self._sum += value * times
+
+    def include(self, other: NativeCounts) -> None:
+        """Add what another process has counted."""
+        for index, times in other.buckets.items():
+            self._counts[index] = self._counts.get(index, 0) + times
+        self._zeros += other.zeros
+        self._sum += other.total
+
+    def counts(self) -> NativeCounts:
+        """What is counted now, for another process."""
+        return NativeCounts(self._counts.copy(), self._zeros, self._sum)
 
     def now(self) -> NativeHistogram:
         """The histogram as it is now. Its count is that of its buckets."""

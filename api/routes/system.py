@@ -15,6 +15,8 @@ from api.http.routing import Call, json
 from api.metrics import CONTENT_TYPE
 from api.reads.health import dying_flows, reports, service_checks
 from api.reporting import note_gauges
+from connectors.metrics_server import CONTENT_TYPE as NATIVE_TYPE
+from connectors.metrics_server import wants_protobuf
 
 PAGES = Path(__file__).parent.parent / "pages"
 # A page contains everything that it needs. The browser enforces this: only the page's own script and style run.
@@ -51,10 +53,12 @@ async def readyz(call: Call) -> HTTPResponse:
 
 
 async def metrics(call: Call) -> HTTPResponse:
-    """200 in Prometheus' text format, at most METRICS_KEPT_S old."""
+    """200 in Prometheus' text format, or in its protocol buffers for a client that prefers them."""
     note_gauges(call.deps)
-    text = await call.deps.metrics_text()
-    return HTTPResponse(text, headers={"content-type": CONTENT_TYPE, "cache-control": "no-store"})
+    native = wants_protobuf(call.request.headers.get("accept", ""))
+    body = await (call.deps.native_metrics() if native else call.deps.metrics_text())
+    kind = NATIVE_TYPE if native else CONTENT_TYPE
+    return HTTPResponse(body, headers={"content-type": kind, "cache-control": "no-store"})
 
 
 async def problem_kind(_call: Call, kind: str) -> HTTPResponse:

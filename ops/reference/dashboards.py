@@ -27,7 +27,7 @@ class Panel:
 
 
 NATIVE = frozenset({"circle_record_age_seconds", "circle_batch_seconds", "circle_transaction_seconds",
-                    "circle_payment_request_seconds"})  # fmt: skip
+                    "circle_payment_request_seconds", "circle_http_request_seconds"})  # fmt: skip
 """Histograms with native buckets. A Prometheus that takes these has no classic ones of them."""
 
 

@@ -39,8 +39,8 @@ The API serves its metrics on `/metrics`, for [operators](../operations.md#what-
 each has the figures of all. Each other process serves its metrics on `CIRCLE_METRICS_PORT`, with those of the Python
 process (`process_…`). Several monitoring processes have the same totals, which are those of the log: take `max` over
 them, not `sum`. A histogram also has the series `…_bucket`, `…_sum` and `…_count`.
-A Prometheus with `--enable-feature=native-histograms` takes those of the dataflows that count seconds with native
-buckets instead ([0050](../adr/0050-native-histograms.md)).
+A Prometheus with `--enable-feature=native-histograms` takes those of the dataflows that count seconds, and the API's
+request time, with native buckets instead ([0050](../adr/0050-native-histograms.md)).
 [Alerts](../operations.md#alerts) are made of these metrics.
 """
 
