@@ -124,15 +124,25 @@ def verified(log: BothLogs, records: Sequence[LogRecord] | None = None) -> Parti
     return verifier
 
 
-def write_both(settings: Settings, logs: Sequence[BothLogs], facts: Sequence[RecordedFact] | None = None) -> None:
-    """Write both topics to a broker, with the log's own timestamps. `facts` replaces the logs' own facts."""
+def write_both(
+    settings: Settings,
+    logs: Sequence[BothLogs],
+    facts: Sequence[RecordedFact] | None = None,
+    *,
+    batch_max: int | None = None,
+) -> None:
+    """Write both topics to a broker, with the log's own timestamps. `facts` replaces the logs' own facts; a batch of
+    the broker has at most `batch_max` of them.
+    """
     producer = kafka.producer(settings)
     for log in logs:
         for stamp, command in log.commands:
             key = command.event_id.encode()
             producer.produce(COMMANDS, CODEC.encode(command), key, log.partition, timestamp=stamp)
         producer.poll(0)
-    for one in [one for log in logs for one in log.facts] if facts is None else facts:
+    for number, one in enumerate([one for log in logs for one in log.facts] if facts is None else facts, start=1):
         producer.produce(FACTS, encoded(one), one.envelope.event_id.encode(), one.envelope.partition)
         producer.poll(0)
+        if batch_max is not None and number % batch_max == 0:
+            assert producer.flush(30) == 0
     assert producer.flush(30) == 0

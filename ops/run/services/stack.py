@@ -31,6 +31,7 @@ from pipelines.configuration import settings_from_env
 
 EXTERNAL_BROKER_TIMEOUT_S = 10.0
 TANSU_FETCH_WAIT_MS = 25  # it notices a new record only when a waiting request ends
+DATABASES_KEPT = 2  # each has 300 files, which take time to remove once they are on the disk
 TEMPLATE_DATABASE = "circle_template"  # migrated once; a new database is a copy of it
 
 
@@ -143,7 +144,7 @@ class Stack:
             self.valkey = Valkey(data_dir=self._under("valkey"), log=self._log("valkey"))
             self.kafka = self._broker(broker)
         self._template_made = False
-        self._databases = 0
+        self._databases = 0  # how many `fresh` has made
 
     @property
     def env(self) -> dict[str, str]:
@@ -188,7 +189,7 @@ class Stack:
         """Empties all services: a new migrated database, an empty Valkey, new topics. Returns the new `env`.
 
         Takes less than a second on the embedded broker. On Apache Kafka it deletes the topics and makes new ones. No
-        process may use the stack during this call.
+        process may use the stack during this call. The last database stays for comparisons; the one before it goes.
         """
         for service in self.services:
             service.resume()
@@ -197,7 +198,8 @@ class Stack:
             run_coroutine(migrate(self.postgres.create_database(TEMPLATE_DATABASE)))
             self._template_made = True
         self._databases += 1
-        url = self.postgres.create_database(f"circle_{self._databases}", template=TEMPLATE_DATABASE)
+        name = f"circle_{self._databases % DATABASES_KEPT}"
+        url = self.postgres.create_database(name, template=TEMPLATE_DATABASE)
         with redis_clients.connect(self.valkey.url) as client:
             client.flushall()
         if self.memory_only:

@@ -10,37 +10,26 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from api.log.event_log import Bounds
 from api.reads.operator_questions import RecordsAsked, places_of
-from connectors.kafka import producer
 from connectors.settings import Settings
 from pipelines.watch.record_search import Criteria, ReadingBounds, Search
 from pipelines.watch.topic_reader import TopicReader
-from schemas.codec import Codec
-from schemas.placement import partition_of
-from schemas.replies import REPLY_KEY
 from schemas.topics import COMMANDS, FACTS
 from tests.harness.command_line import Circle
-from tests.harness.command_logs import BothLogs, write_both
-from tests.harness.words import EVENT, R1, add_type, confirm, create, publish, release, reserve
+from tests.harness.words import EVENT, R1
+from tests.integration.ops.watch.conftest import OTHER, WrittenTo
 
-OTHER = 2
 PAGE = 150
 
 
+@pytest.fixture(scope="module")
+def home(module_settings: Settings, two_partitions: WrittenTo) -> int:
+    """The partition of the reservation. No test adds a record."""
+    return two_partitions(module_settings)
+
+
 @pytest.fixture
-def home(settings: Settings) -> int:
-    """Two partitions with commands and facts; one event's reservation has six commands at known places."""
-    number = partition_of(EVENT, settings.partitions)
-    assert number != OTHER
-    log, other = BothLogs(partition=number, seed=1), BothLogs(partition=OTHER, seed=2)
-    for command in (create(), add_type(), publish(), reserve(2, ["B-1", "B-2"]), confirm(), release()):
-        log.put(command)
-    log.take(40)
-    other.take(800)
-    write_both(settings, [log, other], [])
-    facts = [*log.facts, *other.facts]
-    for first in range(0, len(facts), 100):  # a broker writes batches
-        write_both(settings, [], facts[first : first + 100])
-    return number
+def settings(module_settings: Settings) -> Settings:
+    return module_settings
 
 
 def test_a_key_and_a_field_find_the_records_of_one_reservation(circle: Circle, home: int) -> None:
@@ -105,25 +94,6 @@ def test_the_facts_of_a_position_are_found_without_reading_the_partition(
     assert [fact["position"] for fact in one] == [f"{OTHER}-{offset}-0"]
 
 
-def test_one_record_is_shown_with_its_schema_and_headers(settings: Settings, circle: Circle, home: int) -> None:
-    client = producer(settings)
-    headers: list[tuple[str, str | bytes | None]] = [("ce_id", b"c9"), (REPLY_KEY, b"a key of sixteen")]
-    client.produce(COMMANDS, Codec().encode(confirm(token="tok_ok")), EVENT.encode(), home, headers=headers)
-    client.flush(10)
-    (last,) = circle("topics", "tail", COMMANDS, "--partition", str(home), "--last", "1", "--json")[1]["records"]
-    code, shown = circle("topics", "get", COMMANDS, f"{home}-{last['offset']}", "--json")
-    assert code == 0
-    assert shown["record"]["headers"] == {"ce_id": "c9", REPLY_KEY: "…"}
-    assert shown["record"]["fields"]["payment_token"] == "…"
-    assert shown["record"]["schema_id"] > 0
-    assert (shown["schema"]["name"], shown["schema"]["namespace"]) == ("ConfirmReservation", "circle.commands")
-    fact = circle("topics", "get", FACTS, f"{home}-3-0", "--json")[1]
-    assert (fact["record"]["record"], fact["schema"]["name"]) == ("TicketsHeld", "TicketsHeld")
-    text = circle("topics", "get", FACTS, f"{home}-3-0")[1]
-    assert "TicketsHeld" in text
-    assert "circle.facts.TicketsHeld" in text
-
-
 def test_a_place_without_a_record_and_wrong_usage_are_said_so(circle: Circle, home: int) -> None:
     assert circle("topics", "get", COMMANDS, f"{home}-99999")[0] == 1
     assert circle("topics", "get", FACTS, f"{home}-99999-0")[0] == 1
@@ -132,15 +102,6 @@ def test_a_place_without_a_record_and_wrong_usage_are_said_so(circle: Circle, ho
     assert circle("topics", "search", "no.topic")[0] == 2
     assert circle("topics", "search", COMMANDS, "--since", "yesterday")[0] == 2
     assert circle("topics", "search", COMMANDS, "--where", "seats")[0] == 2
-
-
-def test_bytes_that_are_no_record_are_shown_as_such(settings: Settings, circle: Circle, home: int) -> None:
-    client = producer(settings)
-    client.produce(COMMANDS, b"garbage", b"\xff", home)
-    client.flush(10)
-    (last,) = circle("topics", "tail", COMMANDS, "--partition", str(home), "--last", "1", "--json")[1]["records"]
-    assert (last["record"], last["value_hex"], last["key"]) == ("", b"garbage".hex(), "\ufffd")
-    assert "0x00" in last["undecodable"]
 
 
 def test_the_tail_is_the_latest_of_all_partitions_and_goes_further_back_for_rare_records(
@@ -188,20 +149,6 @@ def test_matches_are_exported_as_lines_of_json(circle: Circle, home: int, tmp_pa
     assert len(lines) >= 800
     assert [line["offset"] for line in lines] == sorted(line["offset"] for line in lines)
     assert circle("topics", "search", FACTS, "--to", str(tmp_path / "no" / "such"))[0] == 2
-
-
-def test_a_follower_hears_what_comes_after_the_tail(settings: Settings, home: int) -> None:
-    searching = Search(settings, COMMANDS, Criteria(record="PublishEvent"))
-    before = len(list(searching.matches()))
-    heard = searching.follow()
-    assert next(heard) is None
-    client = producer(settings)
-    for command in (create(), publish()):
-        client.produce(COMMANDS, Codec().encode(command), EVENT.encode(), home)
-    client.flush(10)
-    published = next(one for one in heard if one is not None)
-    assert before >= 1
-    assert published.record == "PublishEvent"
 
 
 def test_a_partition_that_is_far_ahead_is_paused_until_the_others_come(
