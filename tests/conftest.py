@@ -35,15 +35,17 @@ hypothesis.settings.load_profile("circle")
 
 TESTS = Path(__file__).parent
 TIERS = ("unit", "simulation", "contract", "integration", "e2e", "kafka", "containers", "machines", "bench")
-FAULTS = "tests/faults"  # its tests name their tier by the broker that they run on
+# The tests of faults name their tier by the broker that they run on. Two drops at once would disturb each other.
+FAULTS = "tests/faults"
+ONE_SHOP = "tests/e2e/one_shop"  # its tests share a platform
 
 
 class ByFile(LoadFileScheduling):
-    """A file's tests run in one process, and so do all tests of faults: two drops at once would disturb each other."""
+    """The tests of a file run in one process, and so do all tests of FAULTS, and all of ONE_SHOP."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
-        return FAULTS if file.startswith(f"{FAULTS}/") else file
+        return next((folder for folder in (FAULTS, ONE_SHOP) if file.startswith(f"{folder}/")), file)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

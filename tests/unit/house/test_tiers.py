@@ -54,8 +54,9 @@ def test_the_gate_runs_the_embedded_cases_and_those_on_apache_kafka() -> None:
     [
         ("tests/faults/test_redis_flushed.py::test_a[embedded]", "tests/faults"),
         ("tests/faults/test_worker_killed.py::test_b[apache]", "tests/faults"),
-        ("tests/e2e/test_door.py::test_c", "tests/e2e/test_door.py"),
+        ("tests/e2e/one_shop/test_door.py::test_c", "tests/e2e/one_shop"),
+        ("tests/e2e/test_greedy.py::test_d", "tests/e2e/test_greedy.py"),
     ],
 )
-def test_faults_happen_one_at_a_time(test: str, together_with: str) -> None:
+def test_faults_happen_one_at_a_time_and_a_shop_is_shared(test: str, together_with: str) -> None:
     assert ByFile._split_scope(ByFile.__new__(ByFile), test) == together_with

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,20 +11,9 @@ from ops.proof.checker.quiescence import wait_until_settled
 from ops.proof.full_check import check
 from ops.run.platform import Platform
 from tests.harness.flows import eventually, rows_of
-from tests.harness.shop import GENERAL, SEATED, OnSale, Person, Shop, done, open_shop, problem, unique
+from tests.harness.shop import GENERAL, SEATED, OnSale, Person, Shop, done, problem, unique
 
 WAIT = "wait=20"
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[tuple[Platform, Shop]]:
-    with open_shop() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def shop(running: tuple[Platform, Shop]) -> Shop:
-    return running[1]
 
 
 @pytest.fixture(scope="module")

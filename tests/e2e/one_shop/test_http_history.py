@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,18 +15,7 @@ from ops.verify.receipt import check
 from ops.verify.verify import VerifyOptions, follow
 from pipelines.monitoring.board import Board
 from tests.harness.flows import eventually
-from tests.harness.shop import OnSale, Person, Shop, done, open_shop, problem
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[tuple[Platform, Shop]]:
-    with open_shop() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def shop(running: tuple[Platform, Shop]) -> Shop:
-    return running[1]
+from tests.harness.shop import OnSale, Person, Shop, done, problem
 
 
 @pytest.fixture

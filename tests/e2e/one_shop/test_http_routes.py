@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,13 +12,7 @@ import httpx
 import pytest
 
 from tests.harness.flows import eventually
-from tests.harness.shop import EVENT, GENERAL, SEATED, OnSale, Person, Shop, done, open_shop, problem, unique
-
-
-@pytest.fixture(scope="module")
-def shop() -> Iterator[Shop]:
-    with open_shop() as (_, shop):
-        yield shop
+from tests.harness.shop import EVENT, GENERAL, SEATED, OnSale, Person, Shop, done, problem, unique
 
 
 @pytest.fixture(scope="module")

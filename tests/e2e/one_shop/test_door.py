@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Any
@@ -17,16 +16,10 @@ from api.ticket_codes import TicketCodes
 from ops.cli.main import run
 from tests.harness.door import bought, employed, event_stream, handed_on, projected, scan, told
 from tests.harness.flows import eventually
-from tests.harness.shop import OnSale, Person, Shop, done, open_shop, problem
+from tests.harness.shop import OnSale, Person, Shop, done, problem
 from tests.unit.pipelines.documents.tickets import scanned
 
 DOCUMENTS = ("qr.svg", "qr.png", "ticket.pdf", "ticket.ics")
-
-
-@pytest.fixture(scope="module")
-def shop() -> Iterator[Shop]:
-    with open_shop() as (_, shop):
-        yield shop
 
 
 @pytest.fixture(scope="module")

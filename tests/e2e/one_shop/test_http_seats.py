@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -13,15 +12,9 @@ import pytest
 from api.fairness.limits import CLAIMS_AT_ONCE, INLINE_BYTES_MAX
 from api.shapes.events import SeatsOut
 from pipelines.reservations.core.limits import BLOCK_SEATS_MAX
-from tests.harness.shop import EVENT, GENERAL, SEATED, OnSale, Shop, done, open_shop
+from tests.harness.shop import EVENT, GENERAL, SEATED, OnSale, Shop, done
 
 ARENA = SEATED | {"name": "Aréna", "layout": {"kind": "seated", "rows": 50, "seats_per_row": 400}}
-
-
-@pytest.fixture(scope="module")
-def shop() -> Iterator[Shop]:
-    with open_shop() as (_, shop):
-        yield shop
 
 
 @pytest.fixture(scope="module")
