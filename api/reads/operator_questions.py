@@ -24,7 +24,6 @@ from pipelines.watch.record_search import Criteria, NoSuchRecord, ReadingBounds,
 from pipelines.watch.topic_reader import TopicReader
 from pipelines.watch.topic_record import TopicRecord
 from schemas.ids import Position, ReservationId
-from schemas.topics import FACTS
 
 MATCHES_MAX = 200  # in one answer: a screen of records
 LETTERS_MAX = 200
@@ -188,14 +187,10 @@ class LetterRedriven:
         chosen = letters.choose([read], [self.offset], limit=1)
         if not chosen:
             raise letters.NoSuchLetter(f"the letter at {self.offset} has been sent back already")
-        if self.origin == FACTS and not letters.applied_again(read):
-            raise letters.NoSuchLetter(
-                f"the API never writes facts: send this letter back with `circle dlq redrive {FACTS} {self.offset}`"
-            )
         fixes = {}
         if self.edited is not None:
             fixes[self.offset] = letters.mend(settings, read, changes={}, edited=self.edited)
-        letters.redrive(settings, chosen, fixes, by=self.by)
+        letters.redrive(settings, chosen, fixes, by=self.by, writes_facts=False)
         return [name for fix in fixes.values() for name in fix.changed]
 
 

@@ -131,6 +131,7 @@ def _rows() -> Iterable[Grant]:
     )
 
     yield Grant(p.PAYMENTS, ("sandbox.payments", "sandbox.refunds"), put, "the pretend provider's books")
+    yield Grant(p.PAYMENTS, ("fact_redrives",), mend, "payments that operators want asked for again")
 
     yield Grant(p.MONITORING, ("fact_totals", "projection_positions"), put, "totals; how far all are")
     sales = ("events", "payments", "reservations", "ticket_types", "tickets")

@@ -30,6 +30,7 @@ from pipelines.branches.positions import BranchPositions
 from pipelines.branches.store import BranchStore, PutAside
 from pipelines.watch.fact_positions import first_fact_at
 from pipelines.watch.topic_reader import TopicReader
+from schemas.codec import Codec
 from schemas.facts import RecordedFact
 from schemas.topics import FACTS
 
@@ -98,29 +99,25 @@ class Redrives:
         if not self._branches or time.monotonic() < self._next_look:
             return
         partitions = self._positions.partitions()
-        waiting = self._waiting(partitions) if partitions else []
-        if waiting:
+        found = self._waiting(partitions) if partitions else []
+        if found:
             with TopicReader(self._settings, FACTS) as reader:
-                for one in waiting:
+                for one in found:
                     self._carry_out(one, reader)
         self._next_look = time.monotonic() + LOOK_EVERY_S
 
     def _waiting(self, partitions: Sequence[int]) -> list[AskedRedrive]:
-        async def read(connection: Connection) -> list[AskedRedrive]:
-            rows = await connection.fetch(SQL["redrives_waiting"], [*self._branches], list(partitions), AT_ONCE_MAX)
-            return [AskedRedrive(**dict(row)) for row in rows]
-
-        return self._store.within(read)
+        return self._store.within(lambda connection: waiting(connection, [*self._branches], partitions))
 
     def _carry_out(self, asked: AskedRedrive, reader: TopicReader) -> None:
         branch = self._branches[asked.flow]
         at = self._positions.of(branch.name, asked.partition)
         if (asked.offset, asked.index) > (at.offset, at.index):
             return  # the branch reads the log again and has not come to this fact
-        found = self._on_the_log(asked, reader)
+        found = on_the_log(asked, reader, self._codec)
         if found is None:
-            why = f"{FACTS}[{asked.partition}] has no readable fact {asked.partition}-{asked.offset}-{asked.index}"
-            self._store.within(lambda connection: _end(connection, asked, why))
+            why = missing(asked)
+            self._store.within(lambda connection: end(connection, asked, why))
             log.error("fact.not_redriven", branch=branch.name, partition=asked.partition, offset=asked.offset, why=why)
             return
         here, trace = {asked.partition: at}, traceparent_of(found.record.headers())  # type: ignore[arg-type]
@@ -137,10 +134,10 @@ class Redrives:
             failed.clear()
             return bool(await connection.fetchval(SQL["lock_redrive"], *asked.key))
 
-        async def end(connection: Connection) -> None:
-            await _end(connection, asked, failed[0].error if failed else "")
+        async def ended(connection: Connection) -> None:
+            await end(connection, asked, failed[0].error if failed else "")
 
-        results = self._store.write_again(part, put_aside, begin=begin, end=end)
+        results = self._store.write_again(part, put_aside, begin=begin, end=ended)
         if results:
             self._publish(branch.committed(results, part.after))
         log.info(
@@ -152,22 +149,36 @@ class Redrives:
             applied=bool(results),
         )
 
-    def _on_the_log(self, asked: AskedRedrive, reader: TopicReader) -> FoundFact | None:
-        """The fact's record. None if the log does not have it, or not in a readable form."""
-        return self._from(asked, reader, asked.place) or self._from(
-            asked, reader, first_fact_at(reader, self._codec, asked.partition, asked.offset)
-        )
 
-    def _from(self, asked: AskedRedrive, reader: TopicReader, start: int) -> FoundFact | None:
-        for record in islice(reader.from_offsets({asked.partition: max(0, start)}), SEARCHED_MAX):
-            fact = self._codec.decode(record.value())
-            if isinstance(fact, RecordedFact):
-                at = fact.envelope
-                if (at.partition, at.offset, at.index) == asked.key[1:]:
-                    return FoundFact(record, fact)
-        return None
+def on_the_log(asked: AskedRedrive, reader: TopicReader, codec: Codec) -> FoundFact | None:
+    """The fact's record. None if the log does not have it, or not in a readable form. Raises ServiceUnreachable."""
+    return _from(asked, reader, codec, asked.place) or _from(
+        asked, reader, codec, first_fact_at(reader, codec, asked.partition, asked.offset)
+    )
 
 
-async def _end(connection: Connection, asked: AskedRedrive, error: str) -> None:
+async def waiting(connection: Connection, flows: Sequence[str], partitions: Sequence[int]) -> list[AskedRedrive]:
+    """The first AT_ONCE_MAX requests for these flows and partitions."""
+    rows = await connection.fetch(SQL["redrives_waiting"], list(flows), list(partitions), AT_ONCE_MAX)
+    return [AskedRedrive(**dict(row)) for row in rows]
+
+
+async def end(connection: Connection, asked: AskedRedrive, error: str) -> None:
+    """End a request; it has failed if there is an error."""
     state = RedriveState.FAILED if error else RedriveState.APPLIED
     await connection.execute(SQL["end_redrive"], *asked.key, state, error)
+
+
+def missing(asked: AskedRedrive) -> str:
+    """The error of a request about a fact that the log does not have."""
+    return f"{FACTS}[{asked.partition}] has no readable fact {asked.partition}-{asked.offset}-{asked.index}"
+
+
+def _from(asked: AskedRedrive, reader: TopicReader, codec: Codec, start: int) -> FoundFact | None:
+    for record in islice(reader.from_offsets({asked.partition: max(0, start)}), SEARCHED_MAX):
+        fact = codec.decode(record.value())
+        if isinstance(fact, RecordedFact):
+            at = fact.envelope
+            if (at.partition, at.offset, at.index) == asked.key[1:]:
+                return FoundFact(record, fact)
+    return None

@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
 from typing import NamedTuple, Self, cast
 
@@ -36,7 +37,7 @@ from pipelines.payments.requests import ChargeJob, RefundJob, Request, charged, 
 from schemas import cloudevents
 from schemas.commands import RecordPayment, RecordRefund, RecordRefundFailure
 from schemas.statuses import RefundStatus
-from schemas.topics import COMMANDS, FACTS
+from schemas.topics import COMMANDS, FACTS, dead_letters
 from sinks.dead_letters import Header, dead_letter
 from sinks.kafka_transaction import Outgoing
 
@@ -48,6 +49,7 @@ CALL_TIMEOUT_S = 10.0  # a request without an answer in this time is sent again
 COMMIT_EVERY_S = 0.5
 STOP_TIMEOUT_S = 3.0  # unfinished jobs run again after the restart
 
+LETTERS = dead_letters(FACTS)
 KINDS = {ChargeJob: "charge", RefundJob: "refund"}
 PASSED_ON = frozenset({"reply_to", "reply_key", "traceparent"})
 
@@ -141,15 +143,23 @@ class Cashier:
             partition, offset = log_place(job.record)
             progress = self._progress[partition]
             progress.begin(offset)
-            running = asyncio.run_coroutine_threadsafe(self._work(job, progress), self._loop)
-            self._jobs.add(running)
-            UNFINISHED.inc()
-            running.add_done_callback(self._done)
+            self._begin(job, partial(self._finish, job, progress))
         for record in records:
             partition, offset = log_place(record)
             self._progress[partition].passed(offset)
         while len(self._jobs) > BACKLOG_MAX and self._failed is None and not self._stop_requested():
             self._producer.poll(0.05)
+
+    def ask_again(self, job: Job, ended: Callable[[str], None]) -> None:
+        """Begin a job that was given up; the offset of its fact is finished already. Any thread may call.
+
+        `ended` gets the error, "" for none, when the records of the job are acknowledged.
+        """
+        self._begin(job, ended)
+
+    def partitions(self) -> list[int]:
+        """The assigned partitions. Any thread may call."""
+        return list(self._progress)
 
     def look_after(self) -> None:
         """Between polls: serve the producer, and commit every COMMIT_EVERY_S. An error that stopped a job is raised."""
@@ -159,6 +169,16 @@ class Cashier:
         if time.monotonic() - self._looked >= COMMIT_EVERY_S:
             self._looked = time.monotonic()
             self._commit(wait=False)
+
+    def _begin(self, job: Job, ended: Callable[[str], None]) -> None:
+        running = asyncio.run_coroutine_threadsafe(self._work(job, ended), self._loop)
+        self._jobs.add(running)
+        UNFINISHED.inc()
+        running.add_done_callback(self._done)
+
+    def _finish(self, job: Job, progress: PartitionProgress, _error: str) -> None:
+        RECORD_AGES.observe("charged", [job.record.timestamp()[1]], clock.now_ms())
+        self._finished.append((progress, offset_of(job.record)))
 
     def _commit(self, *, wait: bool) -> None:
         finished, self._finished = self._finished, []
@@ -194,13 +214,13 @@ class Cashier:
         assert self._provider is not None
         await self._provider.close()
 
-    async def _work(self, job: Job, progress: PartitionProgress) -> None:
+    async def _work(self, job: Job, ended: Callable[[str], None]) -> None:
         async with self._places:
             with payment_span(job) as span:
                 outgoing = await self._outgoing(job)
                 if span is not None:
                     span.set(circle__records=" ".join(one.topic for one in outgoing))
-        acknowledged = self._when_acknowledged(job, progress, len(outgoing))
+        acknowledged = self._when_acknowledged(partial(ended, _error_in(outgoing)), len(outgoing))
         for one in outgoing:
             self._producer.produce(
                 one.topic, one.value, one.key, one.partition, headers=one.headers, on_delivery=acknowledged
@@ -273,7 +293,7 @@ class Cashier:
         return refunded(request, await provider.refund(request))
 
     def _when_acknowledged(
-        self, job: Job, progress: PartitionProgress, records: int
+        self, ended: Callable[[], None], records: int
     ) -> Callable[[KafkaError | None, Message], None]:
         left = [records]  # only the producer's thread changes it
 
@@ -283,8 +303,7 @@ class Cashier:
                 return
             left[0] -= 1
             if not left[0]:
-                RECORD_AGES.observe("charged", [job.record.timestamp()[1]], clock.now_ms())
-                self._finished.append((progress, offset_of(job.record)))
+                ended()
 
         return acknowledged
 
@@ -293,6 +312,14 @@ class Cashier:
         UNFINISHED.dec()
         if not job.cancelled() and job.exception() is not None:
             self._failed = job.exception()
+
+
+def _error_in(outgoing: Iterable[Outgoing]) -> str:
+    """The error of the dead letter among these records; "" without one."""
+    for one in outgoing:
+        if one.topic == LETTERS:
+            return (dict(one.headers).get("error") or b"").decode(errors="replace")  # type: ignore[union-attr]
+    return ""
 
 
 def _outcome(command: RecordPayment | RecordRefund) -> str:

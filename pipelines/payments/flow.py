@@ -24,6 +24,7 @@ from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from pipelines.payments.cashier import Cashier, Job
 from pipelines.payments.providers.choice import provider_of
+from pipelines.payments.redrives import PaymentRedrives
 from pipelines.payments.requests import REQUESTING, request_in
 from schemas.codec import HEADER_BYTES, Codec
 from schemas.facts import RecordedFact
@@ -64,7 +65,15 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
     """Run until a stop is requested or an error ends the flow. Returns the process's exit code."""
     stop = stop or StopFlag().install()
     client, gate = consumer(settings, group=GROUP), Gate()
-    with Cashier(settings, client, lambda: provider_of(settings), stop_requested=lambda: stop.requested) as cashier:
+    with (
+        Cashier(settings, client, lambda: provider_of(settings), stop_requested=lambda: stop.requested) as cashier,
+        PaymentRedrives(settings, cashier) as redrives,
+    ):
+
+        def look_after() -> None:
+            cashier.look_after()
+            redrives.look_after()
+
         source = BatchSource(
             client,
             topic=FACTS,
@@ -72,7 +81,7 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
             gate=gate,
             stop=stop,
             pace=Pace.of(settings),
-            before_poll=cashier.look_after,
+            before_poll=look_after,
             on_assigned=lambda partitions: signal_ready(f"payments {partitions}"),
         )
 

@@ -30,7 +30,7 @@ from pipelines.branches.redrives import AskedRedrive
 from pipelines.notifications.mail.store import deliver_again
 from pipelines.notifications.outbound import readable
 from pipelines.watch.dead_letter_fixes import CannotMend, FixedLetter, Partly, fixed_letter, partly
-from pipelines.watch.fact_redrives import APPLIED_AGAIN, FactRedrive, ask, requests_of
+from pipelines.watch.fact_redrives import APPLIED_AGAIN, FactRedrive, applied_by, ask, requests_of
 from pipelines.watch.topic_reader import TopicReader
 from pipelines.watch.topic_record import BYTES_SHOWN_MAX, fields_of, headers_of, text_of, type_of, without_secrets
 from schemas import cloudevents
@@ -68,7 +68,7 @@ class NoSuchLetter(CircleError):
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
     """One dead letter. `record` is the type of the original record, or "" when its bytes are no record of ours.
 
-    `redrive` is what came of a redriven fact, where a branch of the read side applies it.
+    `applied_by` is the flow that can apply a fact where it is, "" for none. `redrive` is what came of such a request.
     """
 
     topic: str
@@ -82,6 +82,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     record: str
     redriven: bool
+    applied_by: str = ""
     redrive: FactRedrive | None = None
 
 
@@ -129,7 +130,7 @@ def letters(settings: Settings, origins: Sequence[str] = ORIGINS) -> list[ReadLe
 def with_outcomes(settings: Settings, found: Sequence[ReadLetter]) -> list[ReadLetter]:
     """The letters, and what came of the facts among them that were redriven. Raises ServiceUnreachable."""
     codec = codec_of(settings)
-    redriven = [read for read in found if read.letter.redriven and read.letter.record and applied_again(read)]
+    redriven = [read for read in found if read.letter.redriven and read.letter.record and read.letter.applied_by]
     keys = {read.letter: _asked(read, codec).key for read in redriven}
     requests = requests_of(settings, list(keys.values()))
     return [
@@ -138,11 +139,6 @@ def with_outcomes(settings: Settings, found: Sequence[ReadLetter]) -> list[ReadL
         else read
         for read in found
     ]
-
-
-def applied_again(read: ReadLetter) -> bool:
-    """Whether a branch of the read side can apply the letter's fact where it is."""
-    return read.letter.origin_topic == FACTS and read.letter.set_aside_by in APPLIED_AGAIN
 
 
 def opened(settings: Settings, read: ReadLetter) -> Opened:
@@ -210,31 +206,42 @@ def redrive(
     fixes: Mapping[int, FixedLetter] | None = None,
     *,
     by: str = OPERATOR,
+    writes_facts: bool = True,
 ) -> int:
     """Send letters back to their origin, with the fix that `fixes` has for the letter's offset. Returns the number.
 
-    `by` asks for it: a user's id, or OPERATOR.
+    `by` asks for it: a user's id, or OPERATOR. Without `writes_facts` a payment's fact stays where it is, too: payments
+    is asked by a row. Raises NoSuchLetter for a fact that only a record on its topic brings back.
     """
     if not chosen:
         return 0
     if len(chosen) > REDRIVEN_AT_ONCE_MAX:
         raise NoSuchLetter(f"{len(chosen)} letters; at most {REDRIVEN_AT_ONCE_MAX} can be redriven at once")
+
+    def in_place(read: ReadLetter) -> bool:
+        return read.letter.applied_by in APPLIED_AGAIN or bool(read.letter.applied_by and not writes_facts)
+
     known = admin(settings).list_topics(timeout=TIMEOUT_S).topics
     for read in chosen:
         letter = read.letter
         if letter.origin_topic == NOTIFICATIONS:
             continue
+        if letter.origin_topic == FACTS and not writes_facts and not letter.applied_by:
+            raise NoSuchLetter(
+                f"the API never writes facts: send this letter back with `circle dlq redrive {FACTS} {letter.offset}`"
+            )
         if letter.origin_partition >= len(known[letter.origin_topic].partitions):
             raise NoSuchLetter(f"{letter.origin_topic} has no partition {letter.origin_partition} any more")
+    _check_on_log(settings, [read for read in chosen if read.letter.origin_topic == FACTS and not in_place(read)])
     client = transactional_producer(settings, TRANSACTIONAL_ID)
     try:
         client.init_transactions(TIMEOUT_S)
         _deliver_again(settings, chosen, fixes or {})
         codec = codec_of(settings)
-        ask(settings, [_asked(read, codec) for read in chosen if applied_again(read)], by)
+        ask(settings, [_asked(read, codec) for read in chosen if in_place(read)], by)
         client.begin_transaction()
         for read in chosen:
-            if read.letter.origin_topic != NOTIFICATIONS and not applied_again(read):
+            if read.letter.origin_topic != NOTIFICATIONS and not in_place(read):
                 _send(client, read, (fixes or {}).get(read.letter.offset))
             _mark(client, read)
         client.commit_transaction(TIMEOUT_S)
@@ -243,6 +250,25 @@ def redrive(
             "Kafka", settings.kafka_bootstrap_servers, f"nothing was redriven: {error.args[0]}"
         ) from error
     return len(chosen)
+
+
+def _check_on_log(settings: Settings, facts: Sequence[ReadLetter]) -> None:
+    """Raises NoSuchLetter for a letter whose bytes are not on tickets.facts at its origin.
+
+    Several processes may write letters, and only one may write facts: no letter brings a new fact on the log.
+    """
+    if not facts:
+        return
+    with TopicReader(settings, FACTS) as reader:
+        for read in facts:
+            letter = read.letter
+            records = reader.from_offsets({letter.origin_partition: max(0, letter.origin_offset)})
+            found = next((one for one in records if one.offset() == letter.origin_offset), None)
+            if found is None or found.value() != read.message.value():
+                raise NoSuchLetter(
+                    f"{letter.topic} at {letter.offset} is not what {FACTS}[{letter.origin_partition}] has at "
+                    f"{letter.origin_offset}, so it does not go there"
+                )
 
 
 def _send(client: Producer, read: ReadLetter, fix: FixedLetter | None) -> None:
@@ -297,7 +323,7 @@ def _asked(read: ReadLetter, codec: Codec) -> AskedRedrive:
         raise NoSuchLetter(f"{letter.topic} at {letter.offset} is no readable fact: {getattr(fact, 'error', '')}")
     at = fact.envelope
     return AskedRedrive(
-        flow=letter.set_aside_by, partition=at.partition, offset=at.offset, index=at.index, place=letter.origin_offset
+        flow=letter.applied_by, partition=at.partition, offset=at.offset, index=at.index, place=letter.origin_offset
     )
 
 
@@ -316,6 +342,9 @@ def _letter(topic: str, message: Message, codec: Codec, marked: set[int]) -> Let
         key=text_of(message.key()),
         record=type_of(decoded),
         redriven=(message.offset() or 0) in marked,
+        applied_by=applied_by(headers.get(SET_ASIDE_BY, ""), headers.get("error", ""), decoded)
+        if headers.get("origin_topic") == FACTS
+        else "",
     )
 
 

@@ -1,6 +1,7 @@
-"""Requests to apply facts that a branch of the read side had set aside, for `circle dlq` and the console.
+"""Requests to apply facts that a branch of the read side or payments had set aside, for `circle dlq` and the console.
 
-A request is a row, which `pipelines.branches.redrives` carries out. Nothing is written to tickets.facts.
+A request is a row. `pipelines.branches.redrives` and `pipelines.payments.redrives` carry it out. Nothing is written to
+tickets.facts.
 """
 
 from __future__ import annotations
@@ -17,9 +18,13 @@ from connectors.postgres import Connection, Database
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.branches.redrives import AskedRedrive, RedriveState
+from pipelines.payments.requests import request_in
+from schemas.facts import RecordedFact
 
 APPLIED_AGAIN = frozenset({"monitoring", "notifications"})
 """The branches whose facts can be applied later. Rows of later facts rest on those of the projections."""
+PAYMENTS = "payments"
+ERRORS_OF_PAYMENTS = ("payment provider:", "payments:")  # at the beginning: its letters do not name their flow
 
 SQL = queries(Path(__file__).parent / "sql" / "fact_redrives.sql")
 
@@ -35,6 +40,14 @@ class FactRedrive(msgspec.Struct, frozen=True, kw_only=True):
     requested_at: datetime
     ended_at: datetime | None
     error: str
+
+
+def applied_by(set_aside_by: str, error: str, fact: object) -> str:
+    """The flow that a request can ask to apply the fact of a letter: its branch, or payments; "" for none."""
+    if set_aside_by in APPLIED_AGAIN:
+        return set_aside_by
+    asks = isinstance(fact, RecordedFact) and request_in(fact) is not None
+    return PAYMENTS if asks and not set_aside_by and error.startswith(ERRORS_OF_PAYMENTS) else ""
 
 
 def ask(settings: Settings, wanted: Sequence[AskedRedrive], by: str) -> None:

@@ -14,7 +14,7 @@ from playwright.async_api import Browser, expect
 from connectors.settings import Settings
 from ops.run.platform import Platform
 from schemas.codec import Codec
-from schemas.facts import RecordedFact
+from schemas.facts import PaymentRequested, RecordedFact
 from schemas.topics import FACTS
 from sinks.dead_letters import DeadLetters
 from tests.harness import browser as browsers
@@ -23,6 +23,7 @@ from tests.harness.flows import eventually, everything, rows_of
 from tests.harness.shop import OnSale, Person, Shop, done, problem
 
 INBOX = 'SELECT partition, "offset", "index", template FROM notifications WHERE user_id = $1 AND partition >= 0'
+CHARGES = "SELECT attempt_id, status, amount_minor, payment_id FROM payments WHERE reservation_id = $1"
 NOTED = "SELECT detail->>'topic' FROM security_events WHERE kind = 'dead-letter-redriven' ORDER BY id DESC LIMIT 1"
 
 
@@ -68,6 +69,16 @@ def fact_at(records: Iterable[Message], position: tuple[int, int, int]) -> Messa
     raise AssertionError(position)
 
 
+def payment_of(records: Iterable[Message], reservation_id: str) -> Message:
+    """The record of the fact that asks for a reservation's payment."""
+    for record in records:
+        found = Codec().decode(record.value())
+        fact = found.fact if isinstance(found, RecordedFact) else None
+        if isinstance(fact, PaymentRequested) and fact.reservation_id == reservation_id:
+            return record
+    raise AssertionError(reservation_id)
+
+
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
 async def test_a_fact_that_messages_lack_is_applied_again_and_the_page_says_so(
     opened: tuple[Platform, Shop],
@@ -103,6 +114,32 @@ async def test_a_fact_that_messages_lack_is_applied_again_and_the_page_says_so(
     assert await asyncio.to_thread(rows, settings, INBOX, stranger.id) == lacking, "the message is there once"
     assert await asyncio.to_thread(rows, settings, NOTED) == [(FACTS,)]
     assert len(await asyncio.to_thread(everything, settings, FACTS)) == before, "nothing is written to the log"
+
+
+def test_a_payment_that_was_given_up_goes_back_and_is_charged_once(
+    opened: tuple[Platform, Shop], shop: Shop, stranger: Person, event: OnSale
+) -> None:
+    settings = opened[0].settings
+    hold = done(stranger.reserve(event.id, ticket_type_id=event.general, quantity=1), 201)["id"]
+    done(stranger.confirm(hold), 200)
+    aside = DeadLetters(settings)
+    aside.put(payment_of(everything(settings, FACTS), hold), f"payment provider: no answer about {hold}")
+    aside.flush()
+
+    def letter() -> dict[str, Any]:
+        found = done(shop.http.get("/v1/operator/dead-letters", headers=shop.operator), 200)["items"]
+        one: dict[str, Any] = next(one for one in found if one["error"].endswith(hold))
+        return one
+
+    charges = rows(settings, CHARGES, hold)
+    assert letter()["applied_by"] == "payments"
+    path = f"/v1/operator/dead-letters/{FACTS}/{letter()['offset']}/redrive"
+    done(shop.http.post(path, headers=shop.operator, json={}), 200)
+    eventually(lambda: (letter()["redrive"] or {}).get("state") == "applied", "payments has asked again")
+    assert rows(settings, CHARGES, hold) == charges
+    assert len(charges) == 1
+    headers = [dict(one.headers() or []) for one in everything(settings, FACTS)]
+    assert all("redriven_from" not in one for one in headers), "no fact is written once more"
 
 
 def test_a_fact_of_no_branch_does_not_go_back_from_the_console(opened: tuple[Platform, Shop], shop: Shop) -> None:

@@ -5,18 +5,20 @@ import { get, post } from "./net.js";
 import { pre } from "./topics.js";
 
 const X = T.letters, AGAIN_MS = 5000, WAITS_MS = 1000;
-const APPLIED_AGAIN = ["monitoring", "notifications"];  // branches of the read side that can apply a fact later
+const PAYMENTS = "payments";  // a flow that applies facts where they are, as branches of the read side do
 const WAITING = "waiting";
 
 export function letters(main) {
   const list = h("div"), one = h("div"), note = h("p", { class: "soft", role: "status" }, T.loading);
   const rowList = h("div"), rowNote = h("p", { class: "soft", role: "status" }, T.loading);
   show(main, card("", X.heading, note, list), one, card("", X.rows, h("p", { class: "soft" }, X.rowsNote), rowNote, rowList));
-  let ended = false, waits = 0, chosen = null;
+  let ended = false, waits = 0, chosen = null, reading = 0;
   const again = work => setTimeout(() => { if (!ended) work(); }, AGAIN_MS);
   async function read() {
+    const mine = ++reading;
     try {
       const { items } = await get("/v1/operator/dead-letters");
+      if (mine !== reading) return;  // a later question has the later answer
       note.textContent = items.length ? "" : X.nothing;
       show(list, items.length ? table(X.heading, [[X.topic], [X.record], [X.since], [X.state], [X.error]], items.map(letter => [
         h("button", { class: "link", type: "button", onclick: () => open(letter) }, `${letter.origin_topic} ${letter.origin_partition}-${letter.origin_offset}`),
@@ -31,7 +33,7 @@ export function letters(main) {
     try {
       const found = await get(path);
       if (chosen !== letter) return;
-      const result = h("p", { class: "soft", role: "status" }, APPLIED_AGAIN.includes(letter.set_aside_by) ? X.audited : X.sure);
+      const result = h("p", { class: "soft", role: "status" }, letter.applied_by ? X.audited : X.sure);
       const text = h("textarea", { id: "mended", spellcheck: "false" });
       text.value = JSON.stringify({ type: found.letter.record || found.partly, ...found.fields }, null, 2);
       const send = async body => {
@@ -40,20 +42,20 @@ export function letters(main) {
       };
       const apply = async button => {
         button.disabled = true;
-        try { await post(`${path}/redrive`, {}); await read(); await open(letter); }
+        try { await post(`${path}/redrive`, {}); await open(letter); await read(); }
         catch (error) { result.textContent = T.failed(error.message); button.disabled = false; }
       };
       const mended = () => { try { send({ edited: JSON.parse(text.value) }); } catch (error) { result.textContent = T.failed(error.message); } };
-      const fact = letter.origin_topic === "tickets.facts", rows = letter.set_aside_by === "projections", again = fact && APPLIED_AGAIN.includes(letter.set_aside_by);
+      const fact = letter.origin_topic === "tickets.facts", rows = letter.set_aside_by === "projections", again = fact && letter.applied_by;
       show(one, card("", heading, h("p", {}, letter.error), found.undecodable ? h("p", { class: "note" }, T.topics.undecodable(found.undecodable), " ", found.value_hex) : null,
         h("h3", {}, T.topics.fields), pre(found.fields), h("h3", {}, T.topics.headers), pre(found.headers),
         found.letter.redriven ? outcome(found.letter.redrive)
-          : again ? [h("p", { class: "soft" }, X.apply), result, h("p", { class: "chips" }, h("button", { type: "button", class: "main", onclick: event => apply(event.target) }, X.applyAgain))]
+          : again ? [h("p", { class: "soft" }, again === PAYMENTS ? X.applyPayment : X.apply), result, h("p", { class: "chips" }, h("button", { type: "button", class: "main", onclick: event => apply(event.target) }, X.applyAgain))]
           : fact ? [h("p", { class: "note" }, rows ? X.factRows : X.facts), pre(rows ? X.rebuild : X.command(letter.offset))] : [
           h("h3", {}, X.mend), h("p", { class: "soft" }, X.mendNote), h("label", {}, X.whole, text), result,
           h("p", { class: "chips" }, found.undecodable ? null : h("button", { type: "button", onclick: () => send({}) }, X.redrive), h("button", { type: "button", class: "main", onclick: mended }, X.mend))]));
       one.scrollIntoView({ block: "nearest" });
-      if (found.letter.redrive && found.letter.redrive.state === WAITING) waits = setTimeout(() => { if (!ended) { read(); open(letter); } }, WAITS_MS);
+      if (found.letter.redrive && found.letter.redrive.state === WAITING) waits = setTimeout(async () => { if (!ended) { await open(letter); await read(); } }, WAITS_MS);
     } catch (error) { show(one, card("", heading, h("p", { class: "note" }, T.failed(error.message)))); }
   }
   async function readRows() {

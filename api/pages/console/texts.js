@@ -68,8 +68,8 @@ export const T = {
   letters: {
     heading: "Dead letters", topic: "stood at", record: "record", error: "error", since: "put aside", state: "state", redriven: "redriven", open: "open", nothing: "No dead letters.", redrive: "Send back", show: "Show",
     mend: "Mend and send back", mendNote: "Change fields of the record. It goes back to its topic once.", changed: fields => `Sent back, changed: ${fields}`, sent: "Sent back.", whole: "The record, as JSON", facts: "A fact goes back with this command: the API never writes facts.", factRows: "This fact lacks its rows. It is not written twice: rebuild the rows with this command.",
-    apply: "The fact stays on the log. Its branch of the read side applies it once more, and once at all.", applyAgain: "Apply again", audited: "The audit log notes it.",
-    states: { waiting: "waits for the read side", applied: "applied", failed: "failed again" }, asked: (by, at) => `Asked for by ${by}, ${at}.`, waits: "The read side has not applied it yet.",
+    apply: "The fact stays on the log. Its branch of the read side applies it once more, and once at all.", applyPayment: "The fact stays on the log. The payment provider is asked again, with the same key.", applyAgain: "Apply again", audited: "The audit log notes it.",
+    states: { waiting: "waits", applied: "applied", failed: "failed again" }, asked: (by, at) => `Asked for by ${by}, ${at}.`, waits: "It is not done yet.",
     applied: at => `Applied ${at}.`, failedAgain: error => `It failed again, and is a new letter: ${error}`,
     command: offset => `circle dlq redrive tickets.facts ${offset}`, rebuild: "circle replay projections --promote",
     rows: "Rows that were set aside", rowsNote: "Webhook calls, messages and mails about accounts that failed with an unexpected error. They were never records.", noRows: "No rows are set aside.",

@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from confluent_kafka import Message
 
 from connectors.failure_policy import IN_A_ROW_MAX
 from connectors.settings import Settings
 from ops.run.services.stack import Stack
+from pipelines.branches.redrives import RedriveState
+from pipelines.payments import redrives
 from pipelines.payments.flow import run
-from pipelines.watch.dead_letters import letters, redrive
+from pipelines.stored_records import StoredRecord
+from pipelines.watch.dead_letters import NoSuchLetter, letters, redrive, with_outcomes
 from schemas import facts as f
 from schemas.codec import Codec
 from schemas.commands import RecordPayment, RecordRefund, RecordRefundFailure
 from schemas.topics import COMMANDS, FACTS, dead_letters
+from sinks.dead_letters import DeadLetters
+from sinks.kafka_transaction import Outgoing
 from tests.harness.fact_logs import log_of, recorded
 from tests.harness.flows import Flow, Process, eventually, read, rows_of, write
 from tests.harness.words import ALICE, EVENT, R1, held, payment_requested
@@ -175,3 +181,76 @@ def test_while_the_bank_is_away_it_is_asked_again_until_it_answers(stack: Stack,
         stack.postgres.start()
         assert {command.attempt_id for _, command in said(settings, 2)} == {"a1", "a2"}
         eventually(lambda: len(ledger(query)) == 2, "both charges")
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redrives, "LOOK_EVERY_S", 0.05)
+
+
+def asked_again(settings: Settings) -> list[tuple[str, str]]:
+    """The letters' requests: what came of each, and its error."""
+    found = [one.letter.redrive for one in with_outcomes(settings, letters(settings, (FACTS,)))]
+    return [(one.state, one.error) for one in found if one is not None]
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_refund_that_was_refused_is_asked_for_again_by_a_request_and_nothing_is_written_to_the_facts(
+    settings: Settings,
+) -> None:
+    with Flow(run, settings):
+        tell(settings, refund("pay-none", offset=0))
+        said(settings, 1)
+        eventually(lambda: len(letters(settings, (FACTS,))) == 1, "the refusal is a letter")
+        (first,) = letters(settings, (FACTS,))
+        assert first.letter.applied_by == "payments"
+        assert redrive(settings, [first], by="ada", writes_facts=False) == 1
+        eventually(lambda: len(letters(settings, (FACTS,))) == 2, "it is refused again, and a new letter")
+        eventually(lambda: [state for state, _ in asked_again(settings)] == [RedriveState.FAILED], "the page says so")
+        assert "pay-none" in asked_again(settings)[0][1]
+        with rows_of(settings) as query:  # the provider knows the payment now
+            query(
+                "INSERT INTO sandbox.payments (attempt_id, amount_minor, currency, token, payment_id, outcome) "
+                "VALUES ('a9', 900, 'EUR', 'tok_ok', 'pay-none', 'captured')"
+            )
+            second = letters(settings, (FACTS,))[1]
+            assert redrive(settings, [second], writes_facts=False) == 1
+            eventually(
+                lambda: [state for state, _ in asked_again(settings)] == [RedriveState.APPLIED] * 2, "it is refunded"
+            )
+            assert query("SELECT payment_id, amount_minor FROM sandbox.refunds") == [("pay-none", 900)]
+    back = [command for _, command in said(settings, 3) if isinstance(command, RecordRefund)]
+    assert [(one.payment_id, one.amount_minor) for one in back] == [("pay-none", 900)]
+    assert len(read(settings, FACTS, 8, 1)) == 1, "nothing is written to the facts"
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_charge_that_was_given_up_is_made_once_however_often_it_is_sent_back(settings: Settings) -> None:
+    tell(settings, ask("a1", "tok_ok"))
+    (fact,) = read(settings, FACTS, 8, 1)
+    aside = DeadLetters(settings)
+    for _ in range(2):
+        aside.put(fact, "payment provider: no answer in 10 s")
+    aside.flush()
+    found = letters(settings, (FACTS,))
+    assert redrive(settings, found, writes_facts=False) == 2
+    with rows_of(settings) as query, Flow(run, settings):
+        eventually(lambda: [state for state, _ in asked_again(settings)] == [RedriveState.APPLIED] * 2, "it is charged")
+        assert ledger(query) == [("a1", "captured")]
+    assert {command.attempt_id for _, command in said(settings, 2)} == {"a1"}
+
+
+def test_a_letter_of_a_fact_that_the_log_does_not_have_goes_nowhere(settings: Settings) -> None:
+    """A process that may write letters cannot bring a fact on the log by an operator's hand."""
+    tell(settings, ask("a1", "tok_ok"))
+    (fact,) = read(settings, FACTS, 8, 1)
+    other = ask("a1", "tok_ok", amount=1)
+    forged = Codec().encode_fact(other.envelope, other.fact)
+    aside = DeadLetters(settings)
+    record = Outgoing(topic=FACTS, partition=0, key=fact.key(), value=forged, headers=[])
+    aside.put(StoredRecord(record, 0, 0, 0), "payment provider: no answer")
+    aside.flush()
+    (letter,) = letters(settings, (FACTS,))
+    with pytest.raises(NoSuchLetter, match="is not what"):
+        redrive(settings, [letter])
+    assert len(read(settings, FACTS, 8, 1)) == 1

@@ -177,7 +177,7 @@ TOLD_ELSEWHERE = {  # by the tables of shares and of other bounds
     "api/fairness/background.py", "api/reads/database.py", "api/deps.py", "api/http/representation.py",
     "api/log/ends.py", "api/reads/seat_maps.py", "connectors/outbound_http.py", "pipelines/payments/cashier.py",
     "pipelines/payments/providers/sandbox.py", "sinks/postman.py",
-    "pipelines/monitoring/watch.py",  # one thread, of the platform's own
+    "pipelines/monitoring/watch.py", "pipelines/payments/redrives.py",  # one thread each, of the platform's own
 }  # fmt: skip
 
 

@@ -71,7 +71,7 @@ def queries_of(process: Process) -> dict[str, str]:
             desks = sorted(str(path.relative_to(REPOSITORY)) for path in room)
             return texts(POSITIONS, REDRIVES, *desks)
         case Process.PAYMENTS:
-            return texts("pipelines/payments/providers/sandbox.sql")
+            return texts("pipelines/payments/providers/sandbox.sql", REDRIVES)
         case Process.MONITORING:
             room = (REPOSITORY / "pipelines" / "monitoring").rglob("*.sql")
             return texts(POSITIONS, REDRIVES, *sorted(str(path.relative_to(REPOSITORY)) for path in room))
@@ -249,6 +249,7 @@ def test_the_command_prints_what_a_database_runs(capsys: pytest.CaptureFixture[s
         'REVOKE ALL ON ALL TABLES IN SCHEMA public, sandbox FROM "pay";',
         'GRANT USAGE ON SCHEMA public, sandbox TO "pay";',
         'GRANT SELECT, INSERT, UPDATE ON sandbox.payments, sandbox.refunds TO "pay";',
+        'GRANT SELECT, UPDATE ON fact_redrives TO "pay";',
         "COMMIT;",
     ]
     assert run(["rights", "postgres", "--json"]) == 0
