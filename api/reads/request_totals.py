@@ -23,7 +23,7 @@ def is_counted(name: str, labels: Mapping[str, str]) -> bool:
 
 
 def request_totals(series: Iterable[SeriesValue]) -> RequestTotals:
-    """The totals of the wanted series, which may come from several processes."""
+    """The totals of the counted series, which may come from several processes."""
     answers: dict[str, int] = {}
     times: dict[float, int] = {}
     gauges = {WAITING: 0, STREAMS: 0}
