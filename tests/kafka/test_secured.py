@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 import redis
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, Message
 from confluent_kafka.admin import AclBinding, AclBindingFilter
 
 from connectors import redis_clients
@@ -40,9 +40,12 @@ from ops.run.services.valkey import Valkey
 from ops.run.supervisor import ChildSpec, Supervisor
 from pipelines.configuration import settings_from_env
 from pipelines.watch.dead_letters import letters
+from schemas.codec import Codec
+from schemas.facts import RecordedFact
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS, dead_letters
+from sinks.dead_letters import DeadLetters
 from tests.harness.authority import Authority
-from tests.harness.flows import eventually, rows_of
+from tests.harness.flows import eventually, everything, rows_of
 from tests.harness.secured_kafka import SUPERUSER, SecuredKafka
 from tests.harness.shop import Shop
 from tests.harness.tls_proxy import TlsProxy
@@ -280,6 +283,7 @@ def test_a_sale_goes_through_with_a_principal_for_each_branch_that_runs_alone(se
         eventually(lambda: mailed in buyer.get("/v1/notifications").text, "the confirmation is in the inbox")
         put_garbage(secured, readers_of_facts=2)  # projections and notifications
         look_from_the_console(shop)
+        send_facts_back(secured, shop)
         with rows_of(secured.settings(SUPERUSER)) as query:
             count = "SELECT min(total) FROM (SELECT count(*) AS total FROM projection_positions GROUP BY consumer) AS t"
             assert query(count) == [(int(PARTITIONS),)], "each branch has a position on each partition"
@@ -490,6 +494,32 @@ def look_from_the_console(shop: Shop) -> None:
     path = f"/v1/operator/dead-letters/{COMMANDS}/{letter['offset']}"
     sent = shop.http.post(f"{path}/redrive", headers=shop.operator, json={})
     assert sent.status_code == 200, sent.text
+
+
+def send_facts_back(secured: Secured, shop: Shop) -> None:
+    """Facts that a branch and payments had set aside go back by the API, which writes none, under its own rights."""
+    superuser = secured.settings(SUPERUSER)
+    wanted: dict[str, Message] = {}
+    for record in everything(superuser, FACTS):
+        found = Codec().decode(record.value())
+        if isinstance(found, RecordedFact):
+            wanted[type(found.fact).__name__] = record
+    aside = DeadLetters(superuser)
+    aside.put(wanted["TicketsHeld"], "notifications: KeyError: sent back", by="notifications")
+    aside.put(wanted["PaymentRequested"], "payment provider: sent back")
+    aside.flush()
+
+    def ours() -> list[dict[str, Any]]:
+        found = shop.http.get("/v1/operator/dead-letters", headers=shop.operator)
+        assert found.status_code == 200, found.text
+        return [one for one in found.json()["items"] if one["error"].endswith("sent back")]
+
+    assert [one["applied_by"] for one in ours()] == ["payments", "notifications"]
+    for letter in ours():
+        path = f"/v1/operator/dead-letters/{FACTS}/{letter['offset']}/redrive"
+        sent = shop.http.post(path, headers=shop.operator, json={})
+        assert sent.status_code == 200, sent.text
+    eventually(lambda: all((one["redrive"] or {}).get("state") == "applied" for one in ours()), "both are applied")
 
 
 def put_garbage(secured: Secured, *, readers_of_facts: int) -> None:
