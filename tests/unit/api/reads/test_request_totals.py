@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -80,6 +81,16 @@ def test_the_totals_of_one_process_are_those_of_a_scrape() -> None:
     found = request_totals(metrics.series(is_counted))
     assert found == _of_scrape(metrics.exposition().decode())
     assert (found.answers, found.reservations) == ({"2": 3, "4": 1, "5": 1}, 4)
+
+
+def test_the_totals_need_no_text_of_all_metrics() -> None:
+    """An open console asks once a second, and a text took most of what watching cost."""
+    metrics = Metrics()
+    metrics.observer("POST", RESERVE)(201, 0.004)
+    with patch("prometheus_client.CollectorRegistry.collect", side_effect=AssertionError("all was read")):
+        assert request_totals(metrics.series(is_counted)).reservations == 1
+        with pytest.raises(AssertionError):
+            metrics.exposition()
 
 
 @pytest.mark.parametrize("processes", [1, 3])
