@@ -89,6 +89,14 @@ class HostProcess:
             self._child.signal(signal.SIGKILL)
             self._child.end(10)
 
+    def suspend(self) -> None:
+        """SIGSTOP: it keeps its memory and its connections, and does nothing. It must go on within its session."""
+        self._child.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        self._child.signal(signal.SIGCONT)
+
     def ask_to_end(self) -> None:
         with self._lock:
             self.wanted = False
@@ -130,7 +138,8 @@ class HostProcess:
 
 
 class Machines:
-    """See the module. Hosts are known by name: `worker-1`, `api-2`, `kafka-3`, `redis`. `clocks_s` moves clocks."""
+    """See the module. Hosts are known by name: `worker-1`, `api-2`, `kafka-3`, `redis`. `clocks_s` moves clocks.
+    `env` is for each process of the product."""
 
     def __init__(
         self,
@@ -140,8 +149,11 @@ class Machines:
         read_sides: int = 2,
         apis: int = 2,
         clocks_s: Mapping[str, int] | None = None,
+        session_timeout_ms: int = SESSION_TIMEOUT_MS,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self._logs, self._counts = logs, {"worker": workers, "read": read_sides, "api": apis}
+        self._session_timeout_ms, self._env = session_timeout_ms, dict(env or {})
         self._clocks_s = dict(clocks_s or {})
         self.network = Network()
         self.processes: dict[str, HostProcess] = {}
@@ -290,7 +302,7 @@ class Machines:
             postgres_url=self.postgres.url,
             redis_url=self.valkey.url,
         )
-        self.settings = replace(made, session_timeout_ms=SESSION_TIMEOUT_MS)
+        self.settings = replace(made, session_timeout_ms=self._session_timeout_ms)
         run_coroutine(migrate(self.settings.postgres_url))
         apply_topics(self.settings, partitions=self.settings.partitions)
 
@@ -298,7 +310,8 @@ class Machines:
         key_file = self._logs / "jwt.pem"
         key_file.write_bytes(generate_pem())
         self.tokens = AccessTokens(KeyRing.load(key_file))
-        env = environment(self.settings) | {"CIRCLE_JWT_KEY_FILE": str(key_file), "CIRCLE_RATE_LIMIT_SCALE": "0"}
+        env = environment(self.settings) | self._env
+        env |= {"CIRCLE_JWT_KEY_FILE": str(key_file), "CIRCLE_RATE_LIMIT_SCALE": "0"}
         flows = {"worker": "reservations", "read": "read-side"}
         names = [(kind, f"{kind}-{n}") for kind in flows for n in range(1, self._counts[kind] + 1)]
         for kind, name in names:
