@@ -23,7 +23,7 @@ from ops.proof.checker import ToldOutcome
 from ops.run.services.process import wait_for
 from schemas.ids import UserId
 from tests.harness.machines import Machines
-from tests.harness.shop import EVENT, SEATED, Person, Shop, done, unique
+from tests.harness.shop import EVENT, SEATED, Person, Shop, unique
 
 AT_ONCE = 6
 PEOPLE = 200
@@ -170,13 +170,30 @@ class Buyers:
         return Person(http=self.shop.http, id=user_id, email="", access_token=token, refresh_token="")
 
     def event(self) -> str:
-        """A new event on sale, and its ticket type after a space."""
-        organizer = self._organizer
-        event = done(organizer.post("/v1/events", prefer="wait=20", json=EVENT | SHORT), 201)["id"]
-        kinds = f"/v1/events/{event}/ticket-types"
-        kind = done(organizer.post(kinds, prefer="wait=20", json=STALLS), 201)["id"]
-        done(organizer.post(f"/v1/events/{event}/publish", prefer="wait=20"), 200)
+        """A new event on sale, and its ticket type after a space. It waits for a read side that is late."""
+        event = self._accepted("/v1/events", EVENT | SHORT, 201)["id"]
+        self._wait_shown(event, "draft")
+        kind = self._accepted(f"/v1/events/{event}/ticket-types", STALLS, 201)["id"]
+        self._accepted(f"/v1/events/{event}/publish", None, 200)
+        self._wait_shown(event, "published")
         return f"{event} {kind}"
+
+    def _accepted(self, path: str, body: dict[str, Any] | None, status: int) -> dict[str, Any]:
+        """The answer; 202 if its rows take longer than a request waits for them."""
+        answer = self._organizer.post(path, prefer="wait=20", json=body)
+        assert answer.status_code in (status, 202), answer.text
+        document: dict[str, Any] = answer.json()
+        return document
+
+    def _wait_shown(self, event: str, status: str) -> None:
+        """Until the read side shows the event with this status."""
+
+        def shown() -> bool:
+            answer = self._organizer.get(f"/v1/events/{event}")
+            return answer.status_code == 200 and answer.json()["status"] == status
+
+        problem = wait_for(shown, timeout_s=OUTCOME_S_MAX)
+        assert problem is None, f"{problem}: {self._organizer.get(f'/v1/events/{event}').text}"
 
 
 @contextmanager
