@@ -14,6 +14,8 @@ import pytest
 
 from connectors.kafka_clients import new_admin
 from ops.run.services.process import wait_for
+from pipelines.monitoring.alert_rules import AlertName
+from pipelines.watch.alerts import alerts
 from schemas.codec import Codec
 from schemas.commands import Tick
 from schemas.placement import partition_of
@@ -31,7 +33,7 @@ TICKS_MAX = 6  # of one hold: with the clock of its broker behind, they are earl
 BOUGHT = 40
 TRIED_MEANWHILE = 60
 HELD_S_MAX = AHEAD_S - BEHIND_S + HOLD_TTL_S + 60.0  # from the fastest broker to the slowest, log time stands as long
-ANSWERED_S = 20.0
+ALERTED_S_MAX = 90.0  # the alert fires when clocks have differed for half a minute
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +90,23 @@ def test_a_hold_lasts_its_time_on_each_broker_and_its_seats_are_sold_after_it(no
         assert done(other.confirm(again["id"]), 200)["status"] == "confirmed"
         assert 1 <= ticks_of(machines, event_id) <= TICKS_MAX
     machines.verify()
+
+
+@pytest.mark.timeout(600)
+def test_an_alert_names_each_broker_whose_clock_differs(machines: Machines) -> None:
+    def about() -> set[str]:
+        firing = alerts(machines.settings, firing=True, limit=100)
+        return {one.about for one in firing if one.alert == AlertName.TIME_SKEW}
+
+    with buyers(machines, seed=4) as people:
+        for node in range(1, BROKERS + 1):
+            people.events.append(led_by(machines, people, node))
+        with people.buying():
+            fired = wait_for(lambda: about() == set(CLOCKS_S), timeout_s=ALERTED_S_MAX)
+            assert fired is None, about()
+        told = people.check_answers()
+    wait_no_holds(machines)
+    machines.settled(told)
 
 
 @pytest.mark.timeout(900)
