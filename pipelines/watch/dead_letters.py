@@ -11,7 +11,7 @@ position or key.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from typing import Any, cast
@@ -119,7 +119,7 @@ def letters(settings: Settings, origins: Sequence[str] = ORIGINS) -> list[ReadLe
             with TopicReader(settings, topic) as reader:
                 bounds = reader.bounds(range(DEAD_LETTER_PARTITIONS))
                 messages = list(reader.from_offsets({number: low for number, (low, _) in bounds.items()}))
-            marked = {_number(headers[MARKER]) for one in messages if MARKER in (headers := headers_of(one))}
+            marked = _marked(messages)
             own = [one for one in messages if MARKER not in headers_of(one)]
             found += [ReadLetter(_letter(topic, one, codec, marked), one) for one in own[-LETTERS_MAX:]]
     except KafkaException as error:
@@ -211,7 +211,8 @@ def redrive(
     """Send letters back to their origin, with the fix that `fixes` has for the letter's offset. Returns the number.
 
     `by` asks for it: a user's id, or OPERATOR. Without `writes_facts` a payment's fact stays where it is, too: payments
-    is asked by a row. Raises NoSuchLetter for a fact that only a record on its topic brings back.
+    is asked by a row. Raises NoSuchLetter for a fact that only a record on its topic brings back, and for a letter that
+    another redrive has sent back since it was read.
     """
     if not chosen:
         return 0
@@ -235,7 +236,8 @@ def redrive(
     _check_on_log(settings, [read for read in chosen if read.letter.origin_topic == FACTS and not in_place(read)])
     client = transactional_producer(settings, TRANSACTIONAL_ID)
     try:
-        client.init_transactions(TIMEOUT_S)
+        client.init_transactions(TIMEOUT_S)  # no earlier redrive can commit from here on
+        _check_not_redriven(settings, chosen)
         _deliver_again(settings, chosen, fixes or {})
         codec = codec_of(settings)
         ask(settings, [_asked(read, codec) for read in chosen if in_place(read)], by)
@@ -250,6 +252,20 @@ def redrive(
             "Kafka", settings.kafka_bootstrap_servers, f"nothing was redriven: {error.args[0]}"
         ) from error
     return len(chosen)
+
+
+def _check_not_redriven(settings: Settings, chosen: Sequence[ReadLetter]) -> None:
+    """Raises NoSuchLetter for a letter that has a marker by now. A marker comes after its letter."""
+    places: dict[str, dict[int, int]] = {}
+    for read in chosen:
+        starts, number = places.setdefault(read.letter.topic, {}), read.message.partition() or 0
+        starts[number] = min(read.letter.offset, starts.get(number, read.letter.offset))
+    for topic, starts in places.items():
+        with TopicReader(settings, topic) as reader:
+            marked = _marked(reader.from_offsets(starts))
+        both = sorted(marked & {read.letter.offset for read in chosen if read.letter.topic == topic})
+        if both:
+            raise NoSuchLetter(f"{topic} at {', '.join(map(str, both))} went back a moment ago; nothing was redriven")
 
 
 def _check_on_log(settings: Settings, facts: Sequence[ReadLetter]) -> None:
@@ -346,6 +362,11 @@ def _letter(topic: str, message: Message, codec: Codec, marked: set[int]) -> Let
         if headers.get("origin_topic") == FACTS
         else "",
     )
+
+
+def _marked(messages: Iterable[Message]) -> set[int]:
+    """The offsets of the letters that these markers say were sent back."""
+    return {_number(headers[MARKER]) for one in messages if MARKER in (headers := headers_of(one))}
 
 
 def _number(text: str) -> int:

@@ -15,6 +15,7 @@ from connectors.kafka import producer
 from connectors.settings import Settings
 from ops.cli.main import run
 from ops.proof.checker.reading import reader, records
+from pipelines.watch.dead_letters import NoSuchLetter, choose, letters, redrive
 from schemas.codec import Codec
 from schemas.commands import ConfirmReservation
 from schemas.placement import partition_of
@@ -101,6 +102,16 @@ def test_a_letter_goes_back_once_as_it_was(settings: Settings, circle: Circle) -
         "redriven_from": f"{dead_letters(COMMANDS)}-0-0".encode(),
     }
     assert [letter["redriven"] for letter in circle("list")[1]] == [True, True]
+
+
+def test_of_two_who_send_a_letter_back_at_the_same_moment_one_does(settings: Settings, circle: Circle) -> None:
+    put_aside(settings, b"garbage", b"more garbage")
+    first, second = (choose(letters(settings, (COMMANDS,)), [1], limit=1) for _ in range(2))
+    assert redrive(settings, first) == 1
+    with pytest.raises(NoSuchLetter, match="at 1 went back a moment ago"):
+        redrive(settings, second)
+    assert len(log(settings)) == 3
+    assert redrive(settings, choose(letters(settings, (COMMANDS,)), [], limit=9)) == 1
 
 
 def test_redriving_is_bounded(settings: Settings, circle: Circle) -> None:
