@@ -82,6 +82,7 @@ class PartitionLoader:
         committed = committed_offsets(consumer, COMMANDS, partitions)
         self._count = partition_count(consumer, COMMANDS)
         starts = {number: self._load(number, taken[number][0], committed[number]) for number in partitions}
+        _accept(consumer, starts, committed)
         for number, (_, former) in taken.items():
             if former:  # it may have died after a commit, before it showed what had changed
                 self._installer.distrust(self.partitions[number])
@@ -233,6 +234,21 @@ class PartitionLoader:
 def state_apart(store: SnapshotStore, number: int, event_id: EventId) -> EventState:
     """The state of an event that no batch has met yet, only for Redis. Raises ServiceUnreachable at once."""
     return _from_rows(number, store.load_event(event_id, number, patient=False))
+
+
+def _accept(consumer: Consumer, starts: Mapping[int, int | None], committed: Mapping[int, int | None]) -> None:
+    """Commit the offsets behind decisions that were found on the log without one.
+
+    Only a broker that shows aborted records has such decisions. They stand, so no batch would decide them and commit:
+    the group would seem to lag until the partition's next command.
+    """
+    behind = {number: start for number, start in starts.items() if start and start > (committed[number] or 0)}
+    if not behind:
+        return
+    try:
+        consumer.commit(offsets=[TopicPartition(COMMANDS, *place) for place in behind.items()], asynchronous=False)
+    except KafkaException as error:  # the next command of the partition commits
+        log.warning("decisions.not_committed", partitions=sorted(behind), error=str(error.args[0]))
 
 
 def _from_rows(number: int, rows: EventSnapshot) -> EventState:

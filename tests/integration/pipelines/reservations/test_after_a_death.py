@@ -1,4 +1,4 @@
-"""A worker that dies after a commit may not have shown it: its successor shows every event again, asked or not."""
+"""A worker that dies around a commit may not have shown it, or not committed what it wrote: its successor does."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from confluent_kafka import Producer
 from connectors import kafka
 from connectors.settings import Settings
 from pipelines.projections.flow import run as projections
-from pipelines.reservations.flow import run
+from pipelines.reservations.flow import GROUP, run
 from schemas.codec import Codec
 from schemas.placement import partition_of
 from schemas.topics import COMMANDS, FACTS
+from tests.harness.command_logs import BothLogs, write_both
 from tests.harness.flows import Flow, Process, eventually, read, write
 from tests.harness.words import EVENT, add_type, create, publish, reserve
 
@@ -58,3 +59,16 @@ def test_counters_that_a_dead_worker_did_not_show_are_shown_by_its_successor(set
                     write(settings, COMMANDS, [(home, Codec().encode(another), [])])
                     read(settings, FACTS, settings.partitions, 5)  # it has looked at Redis before this batch
                     assert held() == 1
+
+
+def test_decisions_of_a_dead_worker_that_stand_without_its_commit_are_committed(settings: Settings) -> None:
+    """The embedded broker shows the facts of a transaction that was never committed."""
+    log = BothLogs(partition=3, seed=5)
+    log.take(30)
+    write_both(settings, [log])
+    client = kafka.consumer(settings, group=GROUP)
+    with Flow(run, settings):
+        eventually(
+            lambda: kafka.committed_offsets(client, COMMANDS, [3])[3] == log.offset, "the successor commits them"
+        )
+    client.close()
