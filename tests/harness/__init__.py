@@ -32,7 +32,7 @@ machines       the platform on many hosts, which a test takes away and brings ba
 mail_server    a real SMTP server: keeps mails, and answers as the test says.
 native         the compiled twins, where there is a C compiler.
 openapi_tools  pinned linters and generators for the OpenAPI document.
-otlp_collector OpenTelemetry's own collector, which hands its spans to the test.
+otlp_collector The receiver of OpenTelemetry's collector, which hands its spans to the test.
 page_steps     follows the steps of a page in a copy of the repository.
 pausable       `circle` with a worker that stops itself in its next transaction, when asked.
 pooler         PgBouncer in front of the embedded PostgreSQL, in each of its modes.
