@@ -98,7 +98,7 @@ def test_the_bytes_of_a_token_are_the_same_in_every_process_and_build() -> None:
 
 @given(
     user=st.uuids(), role=st.sampled_from(Role), session=st.none() | st.uuids(), waiting=st.booleans(),
-    mailbox=st.none() | st.integers(1, 2**63 - 1), ttl_s=st.integers(1, 900),
+    mailbox=st.none() | st.integers(1, 2**63 - 1), ttl_s=st.integers(120, 900),
 )  # fmt: skip
 def test_a_recognized_token_names_the_caller_that_the_full_check_names(
     user: UUID, role: Role, session: UUID | None, waiting: bool, mailbox: int | None, ttl_s: int
