@@ -223,6 +223,7 @@ async def refund(call: Call, event_id: EventId, reservation_id: ReservationId) -
     With an amount it is only refunded, once for each Idempotency-Key, and nothing is cancelled."""
     body = call.body(_refund)
     await owned(call, event_id)
+    await _persisted(call, reservation_id)
     row = await call.deps.database.row("reservation_of_event", event_id, reservation_id)
     if row is None:
         raise for_reason(Reason.RESERVATION_NOT_FOUND, "the event has no such reservation", field="reservation_id")
@@ -387,6 +388,13 @@ def _own_known(call: Call, reservation_id: ReservationId) -> PendingReservation 
     """This process's memory of the caller's reservation; None if there is none, or if it belongs to another user."""
     known = call.deps.memory.asked(reservation_id)
     return known if known is not None and known.user_id == call.user_id else None
+
+
+async def _persisted(call: Call, reservation_id: ReservationId) -> None:
+    """Wait, for a bounded time, until a buyer's reservation that this process knows has its row."""
+    known = call.deps.memory.asked(reservation_id)
+    if known is not None:
+        await call.deps.watermarks.wait(known.partition, known.offset, PROJECTION_WAIT_MAX_S)
 
 
 async def _announced(call: Call, reservation_id: ReservationId, timeout_s: float) -> PendingReservation:

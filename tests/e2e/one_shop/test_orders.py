@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from concurrent.futures import ThreadPoolExecutor
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
@@ -179,6 +181,23 @@ def test_orders_are_nobody_elses(shop: Shop, sold: tuple[OnSale, dict[str, Perso
         path = f"/v1/events/{event.id}/{what}"
         problem(shop.organizer().get(path), 403, "not-owner")
         problem(buyers["confirmed"].get(path), 403, "forbidden")
+
+
+def test_an_order_whose_row_is_late_is_refunded(platform: Platform, shop: Shop, owner: Person) -> None:
+    event, buyer = shop.event(owner), shop.person()
+    listed(owner, event)  # the owner's own writes have their rows
+    read_side = platform.supervisor.pid("read-side")
+    assert read_side is not None
+    with ThreadPoolExecutor(1) as pool:
+        os.kill(read_side, signal.SIGSTOP)
+        try:
+            held = done(buyer.reserve(event.id, ticket_type_id=event.seated, quantity=1), 201)
+            path = f"/v1/events/{event.id}/reservations/{held['id']}/refund"
+            answer = pool.submit(owner.post, path, key=unique(), prefer=WAIT, json={"ticket_ids": []})
+            assert wait([answer], timeout=0.5).not_done, "it waits for the row"
+        finally:
+            os.kill(read_side, signal.SIGCONT)
+        assert problem(answer.result(), 409, "not-held")["detail"]
 
 
 def test_an_amount_is_given_back_once_and_the_tickets_stay(shop: Shop, owner: Person) -> None:
