@@ -55,7 +55,10 @@ def test_an_event_that_began_before_the_time_told_is_read_from_its_beginning(
     assert isinstance(first[1].fact, EventCreated)
 
 
-async def test_so_many_are_read_for_at_a_time_and_what_is_over_is_kept(module_settings: Settings, home: int) -> None:
+async def test_so_many_are_read_for_at_a_time_and_what_is_over_is_kept(
+    module_settings: Settings, home: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.reads.history.HISTORY_PATIENCE_S", 60)  # the line is asked for here, not its patience
     history, place = History(module_settings), Place(EVENT, home, 0)
     until = Moment(position=Position(home, 2), whole_command=True)
     asking.set(Who("ada", ("n1",)))
