@@ -40,8 +40,8 @@ def installed() -> Path:
         pytest.skip("stripe-mock is a Go program, and no go is installed here")
     directory.mkdir(parents=True, exist_ok=True)
     build = subprocess.run(
-        [go, "install", MOCK],
-        env={**os.environ, "GOBIN": str(directory), "GOFLAGS": "-mod=mod"},
+        [go, "install", "-trimpath", MOCK],  # flags as of the collector's build: both share Go's own packages
+        env={**os.environ, "GOBIN": str(directory), "GOFLAGS": "-mod=mod", "CGO_ENABLED": "0"},
         capture_output=True,
         text=True,
         check=False,
