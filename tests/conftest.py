@@ -21,7 +21,9 @@ from connectors.settings import Settings
 from ops.run.services.containers import docker_answers
 from ops.run.services.stack import Stack
 from pipelines.configuration import settings_from_env
-from tests.harness import leftovers
+from tests.harness import leftovers, scratch
+
+scratch.in_memory()
 
 # Two test processes share the machine with servers: slowness says nothing here. CI uses the same examples each time, a
 # developer's run new ones.

@@ -39,6 +39,7 @@ pooler         PgBouncer in front of the embedded PostgreSQL, in each of its mod
 prometheus     A real Prometheus and promtool, from Debian's package.
 redis_cluster  three nodes of Valkey with all slots, and the clients' refusal of them.
 registries     schema registries: a small one in this process, and Apicurio's on the JVM.
+scratch        temporary files in memory, where there is plenty.
 screenshots    makes the pictures of the console that the guide shows.
 seating_model  best available seats by trying every choice, with no code of ours.
 secured_kafka  Apache Kafka with TLS, credentials and an authorizer.
