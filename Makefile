@@ -67,7 +67,7 @@ soak: setup ## whole sold-out drops one after the other, each with its own seed 
 	@for round in $$(seq $(ROUNDS)); do echo "round $$round of $(ROUNDS)"; $(BIN)/circle demo --seed "$$round" $(ARGS); done
 
 test: setup ## unit, simulation, contract, integration and end-to-end tests
-	@.ci/beside "$(PYTEST) --timeout 600 $(wildcard tests/unit tests/simulation tests/contract) $(subst ",\",$(ARGS))" \
+	@.ci/beside 19 "$(PYTEST) --timeout 600 $(wildcard tests/unit tests/simulation tests/contract) $(subst ",\",$(ARGS))" \
 		$(SERVER_PYTEST) $(wildcard tests/faults tests/e2e tests/integration) -m "not kafka and not long" $(ARGS)
 
 test-unit: setup ## the unit and contract tests, the quickest round
