@@ -33,7 +33,7 @@ pytestmark = [
 AS_NOBODY = """
 import asyncio, json, os, sys
 import asyncpg, redis
-paths, postgres, valkey, uid, gid = json.loads(sys.argv[1])
+paths, postgres, valkey, uid, gid = json.load(sys.stdin)
 os.setgroups([]); os.setgid(gid); os.setuid(uid)
 found = {"read": [], "listed": [], "postgres": {}, "valkey": {}}
 for path in paths:
@@ -94,7 +94,12 @@ def tried(platform: Platform) -> dict[str, Any]:
     stack = platform.stack
     given = [paths, stack.postgres.port, stack.valkey.port, NOBODY.pw_uid, NOBODY.pw_gid]
     done = subprocess.run(
-        [sys.executable, "-c", AS_NOBODY, json.dumps(given)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", AS_NOBODY],
+        input=json.dumps(given),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
