@@ -13,14 +13,16 @@ import sys
 import time
 from bisect import bisect
 from collections import Counter
+from contextlib import suppress
 from enum import StrEnum
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 
 import msgspec
 import uvloop
 
-from ops.proof.load.http_client import CONNECTIONS_MAX, HttpClient, NoAnswer
+from ops.proof.load.http_client import CONNECTIONS_MAX, HttpClient, NoAnswer, TimedResponse
 from ops.proof.load.statistics import MS_PER_S, Latencies, latencies, percentile
 
 TICK_S = 0.001
@@ -29,7 +31,7 @@ UNANSWERED_MAX = 10_000  # requests beyond it are not sent, and counted as not s
 DRAIN_S = 35.0  # the API answers within its 30 s of waiting
 WARM_CONNECTIONS = 100
 NO_ANSWER, NOT_SENT = "no-answer", "not-sent"
-OK, ACCEPTED = 200, 202
+OK, CREATED, ACCEPTED = 200, 201, 202
 PROBE = "/healthz"
 
 
@@ -177,9 +179,13 @@ class OpenLoop:
     def __init__(self, plan: Plan, client: HttpClient) -> None:
         self._plan, self._client = plan, client
         self._random = random.Random(plan.seed)  # noqa: S311 - a bench repeats itself
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._unanswered = 0
+        self._all_answered = asyncio.Event()
+        # Heads and bodies by the numbers of event and section, and by quantity.
+        self._requests: dict[tuple[int, int, int], tuple[bytes, bytes]] = {}
         self._answered: list[tuple[float, float]] = []
         self._started = 0.0
+        self._probe = client.head("GET", PROBE, b"") + client.lines()
         self._shares = list(accumulate(zipf_shares(len(plan.targets), plan.zipf))) if plan.zipf else None
         self._asked = [plan.skip / max(1, len(plan.targets))] * len(plan.targets)
         self.outcomes: Counter[str] = Counter()
@@ -201,11 +207,11 @@ class OpenLoop:
                 reported = now
                 _say(Sent(self.due, self.answered))
             await asyncio.sleep(TICK_S)
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=DRAIN_S)
-            for task in late:
-                task.cancel()
-            self.outcomes[NO_ANSWER] += len(late)
+        if self._unanswered:
+            self._all_answered.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._all_answered.wait(), DRAIN_S)
+            self.outcomes[NO_ANSWER] += self._unanswered
         return Result(
             due=self.due,
             sent=self._client.sent,
@@ -218,55 +224,65 @@ class OpenLoop:
         )
 
     def _send(self, due_at: float) -> None:
-        if len(self._tasks) >= UNANSWERED_MAX:
+        if self._unanswered >= UNANSWERED_MAX:
             self.outcomes[NOT_SENT] += 1
             return
-        task = asyncio.create_task(self._probe(due_at) if self._plan.probe else self._reserve(due_at))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _reserve(self, due_at: float) -> None:
-        path, body = self._next()
+        self._unanswered += 1
+        if self._plan.probe:
+            self._client.send(self._probe, partial(self._probed, due_at))
+            return
+        head, body = self._next()
         token = self._random.choice(self._plan.tokens)
         key = f"{self._random.getrandbits(96):x}"
-        try:
-            answer = await self._client.request("POST", path, token=token, key=key, prefer=self._plan.prefer, body=body)
-        except NoAnswer:
-            self.outcomes[NO_ANSWER] += 1
+        self._client.send(head + self._client.lines(token=token, key=key) + body, partial(self._reserved, due_at))
+
+    def _reserved(self, due_at: float, answer: TimedResponse | NoAnswer) -> None:
+        if isinstance(answer, NoAnswer):
+            self._ended(NO_ANSWER)
             return
         self.answered += 1
-        name = "held" if answer.status == 201 else "pending" if answer.status == ACCEPTED else answer.problem
-        self.outcomes[name] += 1
+        name = "held" if answer.status == CREATED else "pending" if answer.status == ACCEPTED else answer.problem
+        self._ended(name)
         if is_outcome(name) or (self._plan.acknowledgements and answer.status == ACCEPTED):
             self._record(due_at)
 
-    async def _probe(self, due_at: float) -> None:
-        try:
-            answer = await self._client.request("GET", PROBE)
-        except NoAnswer:
-            self.outcomes[NO_ANSWER] += 1
+    def _probed(self, due_at: float, answer: TimedResponse | NoAnswer) -> None:
+        if isinstance(answer, NoAnswer):
+            self._ended(NO_ANSWER)
             return
         self.answered += 1
-        self.outcomes["answered" if answer.status == OK else f"http-{answer.status}"] += 1
+        self._ended("answered" if answer.status == OK else f"http-{answer.status}")
         if answer.status == OK:
             self._record(due_at)
+
+    def _ended(self, outcome: str) -> None:
+        self.outcomes[outcome] += 1
+        self._unanswered -= 1
+        if not self._unanswered:
+            self._all_answered.set()
 
     def _record(self, due_at: float) -> None:
         self._answered.append((due_at - self._started, time.perf_counter() - self._started))
 
-    def _next(self) -> tuple[str, dict[str, object]]:
-        """All events side by side or by their share, each section after the other."""
+    def _next(self) -> tuple[bytes, bytes]:
+        """The head and body of the next request: all events side by side or by their share, each section in turn."""
         targets = self._plan.targets
         number = self.due % len(targets)
         if self._shares is not None:
             number = min(len(targets) - 1, bisect(self._shares, self._random.random()))
         target = targets[number]
         sections = target.ticket_type_ids
-        section = sections[min(len(sections) - 1, int(self._asked[number] / target.places * len(sections)))]
+        section = min(len(sections) - 1, int(self._asked[number] / target.places * len(sections)))
         quantity = self._random.randint(1, self._plan.quantity_max)
         self.places_asked += quantity
         self._asked[number] += quantity
-        return f"/v1/events/{target.event_id}/reservations", {"ticket_type_id": section, "quantity": quantity}
+        request = self._requests.get((number, section, quantity))
+        if request is None:
+            path = f"/v1/events/{target.event_id}/reservations"
+            body = msgspec.json.encode({"ticket_type_id": sections[section], "quantity": quantity})
+            request = self._client.head("POST", path, body, prefer=self._plan.prefer), body
+            self._requests[number, section, quantity] = request
+        return request
 
 
 def _say(line: Sent | Result) -> None:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from ops.proof.load import http_client
 from ops.proof.load.http_client import HttpClient, NoAnswer, TimedResponse
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\nContent-Type: application/json\r\n\r\n" + b'{"a": true}'
@@ -101,6 +102,49 @@ async def test_a_cancelled_request_gives_its_turn_back() -> None:
             await asyncio.sleep(0)
         hanging.cancel()
         assert (await asyncio.wait_for(waiting, 5)).status == 200
+
+
+async def test_a_request_that_waits_too_long_has_no_answer_and_gives_its_turn_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_client, "ANSWER_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(http_client, "LOOK_FOR_LATE_S", 0.01)
+    async with serving(lambda request: [b"HTTP"] if b"/hang" in request else [OK], connections_max=1) as (_, client):
+        late, waiting = (asyncio.create_task(client.request("GET", path)) for path in ("/hang", "/"))
+        with pytest.raises(NoAnswer, match="no answer within"):
+            await asyncio.wait_for(late, 5)
+        assert (await asyncio.wait_for(waiting, 5)).status == 200
+
+
+async def test_a_request_that_is_cancelled_before_its_connection_is_there_is_not_sent() -> None:
+    async with serving(lambda _: [OK], connections_max=1) as (server, client):
+        cancelled = asyncio.create_task(client.request("GET", "/never"))
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        assert (await asyncio.wait_for(client.request("GET", "/"), 5)).status == 200
+        assert [request.split()[1] for request in server.requests] == [b"/"]
+
+
+async def test_without_a_server_each_request_ends_without_an_answer() -> None:
+    listening = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    listening.close()
+    await listening.wait_closed()
+    async with HttpClient(f"http://127.0.0.1:{port}", connections_max=1) as client:
+        ended = await asyncio.gather(*(client.request("GET", "/") for _ in range(3)), return_exceptions=True)
+        assert [type(one) for one in ended] == [NoAnswer] * 3
+    assert client.sent == 0
+
+
+async def test_callers_are_called_back_in_turn() -> None:
+    async with serving(lambda _: [OK], connections_max=1) as (_, client):
+        answers: asyncio.Queue[tuple[int, TimedResponse | NoAnswer]] = asyncio.Queue()
+        for number in range(3):
+            request = client.head("GET", f"/{number}", b"") + client.lines()
+            client.send(request, lambda answer, number=number: answers.put_nowait((number, answer)))
+        got = [await asyncio.wait_for(answers.get(), 5) for _ in range(3)]
+    assert [number for number, _ in got] == [0, 1, 2]
+    assert [answer.status for _, answer in got if isinstance(answer, TimedResponse)] == [200] * 3
 
 
 async def test_what_is_sent_is_http() -> None:
