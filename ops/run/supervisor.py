@@ -208,8 +208,10 @@ class Supervisor:
         deadline = time.monotonic() + timeout_s
         for child in self.children.values():
             while not child.ready.wait(timeout=WATCH_INTERVAL_S):
+                # In this order: the watcher says why it ends before it says that it has ended.
+                over = self.ended.is_set() or (cancelled is not None and cancelled.is_set())
                 self.raise_failure()
-                if self.ended.is_set() or (cancelled is not None and cancelled.is_set()):
+                if over:
                     return
                 if time.monotonic() > deadline:
                     raise ChildFailed(

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -82,6 +83,21 @@ def test_a_child_that_keeps_dying_ends_the_run_with_its_last_error(make: Make, s
     assert waits == ["0.2", "0.4", "0.8", "1.6"]
     supervisor.stop()
     assert supervisor.pids() == {}
+
+
+def test_a_run_that_ends_while_it_is_waited_for_is_no_success(tmp_path: Path) -> None:
+    supervisor = Supervisor([child("a", FOREVER)], env=os.environ, logs=tmp_path)
+
+    class EndsNow(threading.Event):
+        """The watcher gives up while it is asked whether it has ended."""
+
+        def is_set(self) -> bool:
+            supervisor.failure = ChildFailed("a keeps dying")
+            return True
+
+    supervisor.ended = EndsNow()
+    with pytest.raises(ChildFailed, match="a keeps dying"):
+        supervisor.wait_ready(TIMEOUT_S)
 
 
 def test_a_child_that_had_worked_is_started_again_for_ever_and_the_others_go_on(make: Make, said: list[str]) -> None:
