@@ -266,7 +266,7 @@ class HttpClient:
             self._late = asyncio.get_running_loop().call_later(LOOK_FOR_LATE_S, self._end_late)
 
     def _cancel(self, exchange: _Exchange) -> None:
-        """Nobody waits for its answer any more. Its connection cannot be used again: the answer may still come."""
+        """Its answer is not awaited any more. Its connection cannot be used again: the answer may still come."""
         if exchange.connection is not None:
             exchange.connection.fail("cancelled")
         elif exchange in self._waiting:
