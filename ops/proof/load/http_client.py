@@ -210,12 +210,10 @@ class HttpClient:
         self._idle += opened
 
     def close(self) -> None:
-        """Ends the idle connections, and opens no more."""
+        """Ends the idle connections."""
         if self._late is not None:
             self._late.cancel()
             self._late = None
-        for task in self._connecting:
-            task.cancel()
         while self._idle:
             self._idle.pop().abort()
 
@@ -230,6 +228,7 @@ class HttpClient:
     def freed(self, connection: _Connection, exchange: _Exchange, answer: TimedResponse | NoAnswer) -> None:
         """For a connection whose request has ended: the next one in turn gets it, or a new one in its place."""
         del self._sent[exchange]
+        exchange.connection = None
         self._next_on(connection)
         exchange.done(answer)
 
@@ -266,7 +265,7 @@ class HttpClient:
             self._late = asyncio.get_running_loop().call_later(LOOK_FOR_LATE_S, self._end_late)
 
     def _cancel(self, exchange: _Exchange) -> None:
-        """Its answer is not awaited any more. Its connection cannot be used again: the answer may still come."""
+        """Its answer is not awaited any more. A connection that still waits for it cannot be used again."""
         if exchange.connection is not None:
             exchange.connection.fail("cancelled")
         elif exchange in self._waiting:

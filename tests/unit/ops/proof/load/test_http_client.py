@@ -125,6 +125,26 @@ async def test_a_request_that_is_cancelled_before_its_connection_is_there_is_not
         assert [request.split()[1] for request in server.requests] == [b"/"]
 
 
+async def test_a_request_that_is_cancelled_with_its_answer_leaves_the_next_one_on_its_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serving(lambda _: [OK], connections_max=1) as (server, client):
+        first, second = (asyncio.create_task(client.request("GET", path)) for path in ("/first", "/second"))
+        freed = client.freed
+
+        def freed_and_cancelled(
+            connection: http_client._Connection, exchange: http_client._Exchange, answer: TimedResponse | NoAnswer
+        ) -> None:
+            freed(connection, exchange, answer)
+            first.cancel()
+
+        monkeypatch.setattr(client, "freed", freed_and_cancelled)
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert (await asyncio.wait_for(second, 5)).status == 200
+        assert server.connections == 1
+
+
 async def test_without_a_server_each_request_ends_without_an_answer() -> None:
     listening = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
