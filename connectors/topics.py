@@ -28,11 +28,14 @@ from connectors.settings import PARTITIONS_DEFAULT, Settings
 from schemas.topics import COMMANDS, TopicSpec, all_topics
 
 TIMEOUT_S = 10.0
+SERVED_TIMEOUT_S = 2.0  # one look at the leaders of new topics, of several within TIMEOUT_S
 REPLICATION_MAX = 3  # survives the loss of any one broker with two in sync
 # With three copies, an acknowledged record is on two brokers. By a broker's default it may be on one, and die with it.
 IN_SYNC, IN_SYNC_MIN = "min.insync.replicas", 2
 DELETE_TIMEOUT_S = 20.0
 LOOK_S = 0.02  # a broker sends no signal when its metadata has changed; a limit above bounds each wait
+
+STALE = frozenset((KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.FENCED_LEADER_EPOCH, KafkaError._TIMED_OUT))
 
 T = TypeVar("T")
 Cluster = Settings | str
@@ -77,7 +80,7 @@ def apply_topics(
     replication = min(REPLICATION_MAX, _brokers(client, _address_of(cluster)))
     applied = [planned(spec, states[spec.name], replication) for spec in specs]
     if not dry_run:
-        _create(client, _address_of(cluster), applied, replication)
+        _create(client, cluster, applied, replication)
         _configure(client, _address_of(cluster), applied)
     return applied
 
@@ -91,7 +94,7 @@ def apply_topic(cluster: Cluster, spec: TopicSpec, *, recreate: bool = False) ->
     _refuse_other_partitions(spec, state)
     replication = min(REPLICATION_MAX, _brokers(client, _address_of(cluster)))
     applied = planned(spec, state, replication)
-    _create(client, _address_of(cluster), [applied], replication)
+    _create(client, cluster, [applied], replication)
     return applied
 
 
@@ -158,7 +161,7 @@ def _refuse_other_partitions(spec: TopicSpec, state: TopicState) -> None:
         )
 
 
-def _create(client: AdminClient, address: str, applied: Sequence[Applied], replication: int) -> None:
+def _create(client: AdminClient, cluster: Cluster, applied: Sequence[Applied], replication: int) -> None:
     new = [
         NewTopic(one.topic, num_partitions=one.partitions, replication_factor=replication, config=one.config)
         for one in applied
@@ -167,23 +170,29 @@ def _create(client: AdminClient, address: str, applied: Sequence[Applied], repli
     if new:
         for future in client.create_topics(new, operation_timeout=TIMEOUT_S).values():
             # Another process may have created it first; the next line waits for that topic too.
-            _result(future, address, ignore=KafkaError.TOPIC_ALREADY_EXISTS)
-        _wait_until_served(client, address, [one for one in applied if one.change == "created"])
+            _result(future, _address_of(cluster), ignore=KafkaError.TOPIC_ALREADY_EXISTS)
+        _wait_until_served(client, cluster, [one for one in applied if one.change == "created"])
 
 
-def _wait_until_served(client: AdminClient, address: str, applied: Sequence[Applied]) -> None:
-    """Wait until each leader answers. A new topic's metadata may name a leader that does not know the topic yet."""
+def _wait_until_served(client: AdminClient, cluster: Cluster, applied: Sequence[Applied]) -> None:
+    """Wait until each leader answers. A new topic's metadata may name a leader that does not know the topic yet.
+
+    A client can keep the leader epoch of a deleted topic of the same name, and asks with it until its time is up
+    (librdkafka#4620). Then a new client looks.
+    """
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
     asked = {TopicPartition(one.topic, partition): latest for one in applied for partition in range(one.partitions)}
     deadline = time.monotonic() + TIMEOUT_S
     while True:
         try:
-            for future in client.list_offsets(asked, request_timeout=TIMEOUT_S).values():
+            for future in client.list_offsets(asked, request_timeout=SERVED_TIMEOUT_S).values():
                 future.result(timeout=TIMEOUT_S)
         except KafkaException as error:
             if time.monotonic() > deadline:
-                raise _unreachable(address, error) from None
+                raise _unreachable(_address_of(cluster), error) from None
             time.sleep(LOOK_S)
+            if error.args[0].code() in STALE:
+                client = admin(cluster)
         else:
             return
 

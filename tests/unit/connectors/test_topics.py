@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any
 
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from connectors import topics
 from connectors.topics import TopicState, planned
 from schemas.topics import all_topics
 
@@ -43,3 +49,28 @@ def test_an_existing_topic_is_made_as_safe_and_never_less(
 def test_a_broker_that_does_not_say_is_left_as_it_is() -> None:
     state = TopicState(name=SPEC.name, partitions=SPEC.partitions, replication=3, config=dict(SPEC.config))
     assert planned(SPEC, state, 3).change == "unchanged"
+
+
+class Leaders:
+    """A client of the broker that gets this answer from each leader."""
+
+    def __init__(self, error: int | None) -> None:
+        self.error, self.looks = error, 0
+
+    def list_offsets(self, asked: Mapping[Any, Any], **_: Any) -> dict[Any, Future[Any]]:
+        self.looks += 1
+        answers: dict[Any, Future[Any]] = {partition: Future() for partition in asked}
+        for answer in answers.values():
+            if self.error is None:
+                answer.set_result(None)
+            else:
+                answer.set_exception(KafkaException(KafkaError(self.error)))
+        return answers
+
+
+def test_a_client_that_remembers_a_deleted_topics_leaders_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    stale, fresh = Leaders(KafkaError.UNKNOWN_LEADER_EPOCH), Leaders(None)
+    monkeypatch.setattr(topics, "admin", lambda cluster: fresh)
+    missing = TopicState(name=SPEC.name, partitions=0, replication=0, config={})
+    topics._wait_until_served(stale, "127.0.0.1:1", [planned(SPEC, missing, 1)])  # type: ignore[arg-type]
+    assert (stale.looks, fresh.looks) == (1, 1)
