@@ -112,6 +112,20 @@ def test_a_batch_does_not_wait_once_enough_records_do(settings: Settings, writer
     assert reader.count == 21
 
 
+@pytest.mark.parametrize(
+    ("records", "seconds", "wait_s"),
+    [
+        (31, 0.025, 0.025),
+        (62, 0.025, 0.05),
+        (125, 0.05, 0.05),  # the same rate in the longer batches
+        (62, 0.05, 0.025),  # a process that was held up for a moment
+        (200, 60.0, 0.025),
+    ],
+)
+def test_at_a_high_rate_batches_come_half_as_often(records: int, seconds: float, wait_s: float) -> None:
+    assert Pace(batch_s=0.025).after(records, seconds) == wait_s
+
+
 def test_a_rebalance_while_records_are_collected_gives_each_record_to_one_process_once(
     settings: Settings, writer: Producer, caplog: pytest.LogCaptureFixture
 ) -> None:
