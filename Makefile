@@ -21,6 +21,9 @@ SERVER_TEST_WORKERS ?= 3
 PYTHON ?=
 # A file's tests share servers. The files with the longest tests come first, so that no process ends long after the other.
 BY_FILE := --dist loadfile --no-loadscope-reorder
+FIRST := tests/integration/ops tests/integration/pipelines
+SERVER_TESTS = $(wildcard tests/faults tests/e2e $(FIRST) tests/integration/test_*.py) \
+	$(filter-out $(FIRST) %/__pycache__,$(patsubst %/,%,$(wildcard tests/integration/*/)))
 PYTEST = $(BIN)/python -m pytest -n $(TEST_WORKERS) $(BY_FILE)
 SERVER_PYTEST = $(BIN)/python -m pytest -n $(SERVER_TEST_WORKERS) $(BY_FILE)
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
@@ -68,7 +71,7 @@ soak: setup ## whole sold-out drops one after the other, each with its own seed 
 
 test: setup ## unit, simulation, contract, integration and end-to-end tests
 	@.ci/beside 19 "$(PYTEST) --timeout 600 $(wildcard tests/unit tests/simulation tests/contract) $(subst ",\",$(ARGS))" \
-		$(SERVER_PYTEST) $(wildcard tests/faults tests/e2e tests/integration) -m "not kafka and not long" $(ARGS)
+		$(SERVER_PYTEST) $(SERVER_TESTS) -m "not kafka and not long" $(ARGS)
 
 test-unit: setup ## the unit and contract tests, the quickest round
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) $(wildcard tests/unit tests/contract) $(ARGS)

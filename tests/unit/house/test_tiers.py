@@ -21,6 +21,12 @@ def recipe(target: str) -> str:
     return text_of("Makefile").partition(f"\n{target}:")[2].partition("\n\n")[0]
 
 
+def recipe_of_make(target: str) -> str:
+    """The target's commands, with make's variables filled in."""
+    printed = subprocess.run(["make", "--just-print", target], cwd=ROOT, capture_output=True, text=True, check=True)
+    return printed.stdout
+
+
 COLLECT = """
 import pytest
 
@@ -56,7 +62,11 @@ def test_each_fault_test_has_a_case_for_each_broker_and_its_tier_runs_it() -> No
 
 
 def test_the_gate_runs_the_embedded_cases_and_those_on_apache_kafka() -> None:
-    assert re.search(r'SERVER_PYTEST\) \$\(wildcard tests/faults .*\) -m "not kafka and not long"', recipe("test"))
+    assert re.search(r'SERVER_PYTEST\) \$\(SERVER_TESTS\) -m "not kafka and not long"', recipe("test"))
+    ran = set(recipe_of_make("test").split())
+    assert {"tests/faults", "tests/e2e"} <= ran
+    folders = {path.parent for path in (ROOT / "tests/integration").glob("*/**/test_*.py")}
+    assert {"/".join(path.relative_to(ROOT).parts[:3]) for path in folders} <= ran
     assert re.search(r'SERVER_PYTEST\) tests/e2e -m "long and not kafka"', recipe("test-long"))
     assert re.search(r"PYTEST\) \$\(wildcard tests/faults .*\) tests/kafka/ops -m kafka", recipe("test-kafka"))
     assert "tests/kafka" not in recipe("test")
