@@ -90,9 +90,8 @@ class Gate:
 class Pace:
     """A source takes a batch `batch_s` seconds after it took the last one, or as soon as `records` wait.
 
-    A batch has a cost of its own, so under load the records of a moment share it. Above DENSE_PER_S the machine has
-    little time left, and `batch_s` is twice as long. A record that comes later than that after the last batch is taken
-    at once. The default waits for nothing.
+    A batch has a cost of its own, so under load the records of a moment share it. Above DENSE_PER_S `batch_s` is twice
+    as long. A record that comes later than that after the last batch is taken at once. The default waits for nothing.
     """
 
     batch_s: float = 0.0
