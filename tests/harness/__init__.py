@@ -26,6 +26,7 @@ http_crowd     people who ask over HTTP while the broker is away, and repeat wit
 impatient      presses Ctrl-C at a chosen step of a tool.
 kafka_connect  stock Kafka Connect, which writes the records that it reads to a file.
 kafka_console  Kafka's own console consumer, which shows the records of a topic.
+kafka_ui       Kaskade, a stock user interface for Kafka, in a terminal.
 latecomers     people who ask over HTTP for a sold-out event, and repeat with the same keys.
 leftovers      ends every process that a test started.
 machines       the platform on many hosts, which a test takes away and brings back.
@@ -50,6 +51,7 @@ stripe_server  plays Stripe: its documented shapes, idempotency keys and a ledge
 switches       takes one guard out of the running platform; the checker must find the damage.
 tcp_proxy      a proxy of connections, as a process: each goes to the next backend that accepts it.
 terminals      runs a program in the foreground of its own terminal.
+third_party    programs of third parties: pinned, and installed once for all test processes.
 tls_proxy      TLS in front of a service whose build has none.
 token_server   an OIDC server that issues OAUTHBEARER's tokens.
 towns          a simulated town's facts on the log, in batches, and as rows.
