@@ -50,7 +50,11 @@ $(STAMP): requirements.lock pyproject.toml $(TWINS) schemas/struct_fields.pxd
 		echo "       Name one with: make setup PYTHON=/path/to/python3.11" >&2; exit 2; fi; \
 	echo "setup: $$("$$python" --version) ($$python) -> $(VENV)"; \
 	"$$python" -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r <(sed -n '/^uv==/,/^[^ ]/{/^uv==/p;/^ /p}' requirements.lock)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock || { \
+		echo "setup: uv cannot install the packages; pip does (it knows other settings, and takes longer)"; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 		--config-settings editable_mode=compat -e .
 	@for twin in $(subst /,.,$(basename $(TWINS))); do $(BIN)/python -c "import $$twin" 2>/dev/null || \
@@ -104,6 +108,7 @@ lock: setup ## update the lock files from pyproject.toml
 	@$(LOCK) pyproject.toml --extra dev -o requirements.lock
 	@$(LOCK) pyproject.toml -c requirements.lock -o requirements-runtime.lock
 	@$(LOCK) --group build -c requirements.lock -o requirements-build.lock
+	@for tool in tests/contract/openapi/generator tests/kafka/ui; do $(LOCK) $$tool.txt -o $$tool.lock; done
 
 clean: ## remove the environment and every cache
 	@rm -rf $(VENV) build dist $(TWINS:.pyx=.c) $(TWINS:.pyx=.*.so) *.egg-info .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
