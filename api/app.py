@@ -42,7 +42,7 @@ from api.reporting import report
 from api.routes.table import ROUTES
 from connectors import logs, readiness, tracing
 from connectors.errors import CircleError, ServiceUnreachable
-from connectors.settings import Settings
+from pipelines.platform_settings import PlatformSettings
 
 NAME = "general-circle"
 GC_OBJECTS = 50_000
@@ -64,7 +64,7 @@ SANICS: tuple[tuple[type[SanicException], str, str], ...] = (
 log = logs.get("api")
 
 
-def create_app(settings: Settings, key_file: Path | None) -> Sanic[Any, Any]:
+def create_app(settings: PlatformSettings, key_file: Path | None) -> Sanic[Any, Any]:
     """The application. Each process makes its dependencies when it starts to serve."""
     app: Sanic[Any, Any] = EdgeApp(
         NAME, configure_logging=False, error_handler=Problems(), inspector=False, log_config=None
@@ -157,7 +157,7 @@ def problem_of(request: Request | None, exception: BaseException) -> Problem:
     return Problem("internal-error", "this is an error of the server; it has been logged")
 
 
-async def _open(settings: Settings, key_file: Path | None, app: Sanic[Any, Any]) -> None:
+async def _open(settings: PlatformSettings, key_file: Path | None, app: Sanic[Any, Any]) -> None:
     _report_task_errors()
     # Unique in the cluster: replies reach this process, not an earlier one or another worker.
     instance = f"{settings.instance}-{uuid4().hex[:8]}"

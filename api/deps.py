@@ -67,9 +67,9 @@ from api.shapes.door import CountsOut
 from api.shapes.events import EventAvailabilityOut, EventStatus
 from api.ticket_codes import TicketCodes
 from connectors import redis_clients
-from connectors.settings import PaymentsBy, Settings
 from pipelines.documents.printed import Printer
 from pipelines.payments.providers.stripe.api import StripeApi
+from pipelines.platform_settings import PaymentsBy, PlatformSettings
 from schemas.ids import EventId, ReservationId, SessionId, TicketTypeId, UserId
 from schemas.replies import REPLY_CHANNEL_PREFIX
 
@@ -82,7 +82,7 @@ WRITTEN_CHANNEL = "circle:written"
 class ApiDeps:
     """Everything a request may need."""
 
-    settings: Settings
+    settings: PlatformSettings
     keys: KeyRing
     tokens: AccessTokens
     codes: TicketCodes
@@ -131,7 +131,7 @@ class ApiDeps:
     _tasks: tuple[asyncio.Task[None], ...] = ()
 
     @classmethod
-    def open(cls, settings: Settings, keys: KeyRing, instance: str) -> ApiDeps:
+    def open(cls, settings: PlatformSettings, keys: KeyRing, instance: str) -> ApiDeps:
         """All dependencies. They connect lazily, so no service has to be up. Call inside the event loop."""
         database = QueryPool(settings.postgres_url)
         # Each purpose has its own connections: a flood of one kind never makes another kind wait.
@@ -306,7 +306,7 @@ class ApiDeps:
         await self.database.close()
 
 
-def _redis(settings: Settings, connections: int) -> Redis:
+def _redis(settings: PlatformSettings, connections: int) -> Redis:
     """A client with `connections` connections. A caller waits for a free one, REDIS_TIMEOUT_S at most."""
     return redis_clients.connect_sharing(
         settings.redis_url,

@@ -23,14 +23,14 @@ from api.http.protocol import EdgeProtocol
 from connectors import logs
 from connectors.errors import ServiceUnreachable
 from connectors.schema_registry import codec_of
-from connectors.settings import Settings
+from pipelines.platform_settings import PlatformSettings
 
 MULTIPROC = "PROMETHEUS_MULTIPROC_DIR"
 
 log = logs.get("api")
 
 
-def serve(settings: Settings, host: str, port: int, workers: int = 1) -> int:
+def serve(settings: PlatformSettings, host: str, port: int, workers: int = 1) -> int:
     """Serve until a stop signal. Raises SettingsError for a bad key file, ServiceUnreachable for a port in use."""
     _check_port(host, port)
     codec_of(settings)  # fails before anything is started if the schema registry does not answer
@@ -57,7 +57,7 @@ def serve(settings: Settings, host: str, port: int, workers: int = 1) -> int:
         return _serve_many(settings, host, port, workers, key_file, Path(scratch))
 
 
-def _serve_many(settings: Settings, host: str, port: int, workers: int, key_file: Path, scratch: Path) -> int:
+def _serve_many(settings: PlatformSettings, host: str, port: int, workers: int, key_file: Path, scratch: Path) -> int:
     """Serve with Sanic's worker manager. The workers share their metrics through a directory."""
     metrics = Path(os.environ.get(MULTIPROC) or scratch / "metrics")
     rmtree(metrics, ignore_errors=True)

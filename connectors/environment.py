@@ -1,4 +1,4 @@
-"""Reads the settings from the `CIRCLE_*` variables, once.
+"""Reads settings from a table of `CIRCLE_*` variables, once. `pipelines.configuration` has the table and the checks.
 
 Every error names the variable, its value without secrets, and an example. In production a missing or default secret
 stops the start. An unknown `CIRCLE_` variable does so too: a misspelt name must not silently leave the default.
@@ -7,42 +7,77 @@ stops the start. An unknown `CIRCLE_` variable does so too: a misspelt name must
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from connectors.errors import SettingsError
 from connectors.open_services import refuse_insecure
 from connectors.settings import Settings
-from connectors.settings_checks import check_kafka, check_production
 from connectors.urls import with_authority, without_password
-from connectors.variables import FOREIGN_VARIABLES, VARIABLES, Variable
 
 SECRET_FILE_BYTES_MAX = 65_536
 
 
-def read_settings(env: Mapping[str, str] | None = None, *, checks: Sequence[Callable[[Settings], None]]) -> Settings:
+S = TypeVar("S", bound=Settings)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Variable:
+    """A `CIRCLE_*` variable. It sets the field of the settings with its name in small letters; the default is there."""
+
+    field: str
+    parse: Callable[[str], object]
+    example: str
+    meaning: str
+    secret: bool = False
+    """An error does not show the value."""
+    file: bool = False
+    """A second variable with `_FILE` after the name may name a file with the value."""
+    required: str | None = None
+    """Production requires the variable; this is the example in its error."""
+    production: str = ""
+    """Any other rule of production, for the reference page."""
+    default: str | None = None
+    """The default in words, where it is no constant."""
+
+    @property
+    def name(self) -> str:
+        return f"CIRCLE_{self.field.upper()}"
+
+
+def read_settings(
+    env: Mapping[str, str] | None = None,
+    *,
+    defaults: S,
+    variables: Sequence[Variable],
+    foreign: Collection[str],
+    checks: Sequence[Callable[[S], None]],
+    production_checks: Sequence[Callable[[S, Collection[str]], None]],
+) -> S:
     """Read and check every variable of `env` (default: the process's). Raises `SettingsError`.
 
-    `checks` are those of the callers' rooms. `pipelines.configuration.settings_from_env` calls this with all of them.
+    `foreign` are the names of `CIRCLE_` variables that are no settings. `checks` are made always, `production_checks`
+    in production, with the fields that a variable sets.
     """
     source = os.environ if env is None else env
     secret_files: dict[str, Path] = {}
     given: dict[str, Any] = {}  # a test checks each parser against the type of its field
-    for variable in VARIABLES:
+    for variable in variables:
         text = _text(variable, source, secret_files)
         if text:
             given[variable.field] = _value(variable, text)
-    settings = replace(Settings(), **given)
-    for check in (check_kafka, *checks):
+    settings = replace(defaults, **given)
+    for check in checks:
         check(settings)
     if settings.redis_ca_file is not None:
         settings = replace(settings, redis_url=with_authority(settings.redis_url, settings.redis_ca_file))
     if settings.production:
-        _refuse_unknown(source)
-        _refuse_missing(given)
-        check_production(settings, given)
+        _refuse_unknown(source, variables, foreign)
+        _refuse_missing(given, variables)
+        for production_check in production_checks:
+            production_check(settings, given)
         refuse_insecure(settings, secret_files)
     return settings
 
@@ -76,15 +111,15 @@ def _value(variable: Variable, text: str) -> object:
         raise SettingsError(variable.name, str(error), got=shown, example=variable.example) from None
 
 
-def _refuse_unknown(env: Mapping[str, str]) -> None:
-    names = {variable.name for variable in VARIABLES}
-    names |= {f"{variable.name}_FILE" for variable in VARIABLES if variable.file}
+def _refuse_unknown(env: Mapping[str, str], variables: Sequence[Variable], foreign: Collection[str]) -> None:
+    names = {variable.name for variable in variables}
+    names |= {f"{variable.name}_FILE" for variable in variables if variable.file}
     for name in sorted(env):
-        if name.startswith("CIRCLE_") and name not in names and name not in FOREIGN_VARIABLES:
+        if name.startswith("CIRCLE_") and name not in names and name not in foreign:
             raise SettingsError(name, f"is not a setting; the settings are {', '.join(sorted(names))}")
 
 
-def _refuse_missing(given: Mapping[str, object]) -> None:
-    for variable in VARIABLES:
+def _refuse_missing(given: Mapping[str, object], variables: Sequence[Variable]) -> None:
+    for variable in variables:
         if variable.required is not None and variable.field not in given:
             raise SettingsError(variable.name, "is required in production and not set", example=variable.required)

@@ -14,7 +14,7 @@ from connectors.errors import CircleError
 from connectors.logs import Log
 
 # A dataflow keeps many state objects, and reference counts free the objects of its batches. By default Python looks for
-# cycles after every 700 new objects. This takes a quarter of a reservations worker's time and finds none.
+# cycles after every 700 new objects. This takes a quarter of a busy worker's time and finds none.
 COLLECT_AFTER = (100_000, 20, 20)
 
 

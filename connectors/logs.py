@@ -1,7 +1,7 @@
 """Structured logs: one line per record, facts about work. Never payloads, tokens or mail addresses.
 
-`log = logs.get("reservations"); log.info("batch.committed", partition=3, offset=812, records=500)` writes
-`2026-01-31T12:00:00.123Z info reservations action=batch.committed partition=3 offset=812 records=500`, or
+`log = logs.get("worker"); log.info("batch.committed", partition=3, offset=812, records=500)` writes
+`2026-01-31T12:00:00.123Z info worker action=batch.committed partition=3 offset=812 records=500`, or
 the same as a JSON object. Values are shortened to `VALUE_CHARS_MAX`; names that look like secrets are masked.
 """
 
@@ -62,7 +62,7 @@ class Log:
 
 
 def get(component: str) -> Log:
-    """The log of one component: `api`, `reservations`, `supervisor` …"""
+    """The log of one component: `api`, `supervisor` …"""
     return Log(component)
 
 

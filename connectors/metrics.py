@@ -29,9 +29,7 @@ BATCH_RECORDS = Histogram(
 )  # fmt: skip
 BATCH_SECONDS = BothHistogram(
     "circle_batch_seconds",
-    "Time of a batch's steps. Reservations: place (decode), decide (with loading), guard (claims in Redis), commit "
-    "(encoding and the transaction), reply (counters and replies in Redis). The read side: decode, admit, each branch, "
-    "write (one transaction), publish. Payments: decode, take.",
+    "Time of a batch's steps, which each flow names itself; operations has the list.",
     ["flow", "step"],
     buckets=CALL_BUCKETS_S,
 )
@@ -88,7 +86,7 @@ _BOUNDS_MS = [round(bound * MS_PER_S) for bound in AGE_BUCKETS_S]
 RECORD_AGES = RecordAges(
     "circle_record_age_seconds",
     "From the record's time to the end of a stage: decided (its facts are committed), replied (its answer has left), "
-    "charged (the provider's answer to a capture or refund is on the log), persisted (its rows are committed), mailed, "
+    "charged (the provider's answer is on the log), persisted (its rows are committed), mailed, "
     "called and exported (the mail, the webhook call or the record of notifications.outbound was taken).",
     ("decided", "replied", "charged", "persisted", "mailed", "called", "exported"),
 )

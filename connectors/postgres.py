@@ -24,7 +24,7 @@ from connectors.logs import Log
 from connectors.stoppable_wait import Stopped, pause
 
 CONNECT_TIMEOUT_S = 5.0
-COMMAND_TIMEOUT_S = 30.0  # loading the largest event takes a second; a server that is silent this long is gone
+COMMAND_TIMEOUT_S = 30.0  # the largest load takes a second; a server that is silent this long is gone
 BACKOFF = Backoff(first_s=0.05, max_s=2.0)  # a restart takes half a second, and catching up begins soon after it
 NAME = {"application_name": "general-circle"}
 # Set against the server's default: a commit that we have reported survives a crash. Epochs must not go back.

@@ -1,7 +1,7 @@
 """The one place that makes Redis clients. The URL has all options. `rediss://` is TLS, and the certificate is always
 verified. With `ssl_ca_certs` (CIRCLE_REDIS_CA_FILE) it is verified against that authority.
 
-Guarantee: no client serves a Redis Cluster. One of our calls names keys of many events, which a cluster has on several
+Guarantee: no client serves a Redis Cluster. One of our calls names many keys, which a cluster has on several
 servers. Each new connection asks for the server's mode with HELLO, which any user may send.
 """
 
@@ -35,7 +35,7 @@ class RedisIsACluster(UnsuitableService, RedisError):
 
     def __init__(self, address: str) -> None:
         hint = (
-            "it is a node of a Redis Cluster, and one call of ours names keys of many events; "
+            "it is a node of a Redis Cluster, and one call of ours names keys of many slots; "
             "set CIRCLE_REDIS_URL to a single server (cluster-enabled no), with replicas if you like"
         )
         super().__init__("Redis", address, hint)

@@ -1,6 +1,6 @@
 """Schema ids from a registry with Confluent's REST API, if CIRCLE_SCHEMA_REGISTRY_URL names one.
 
-A topic has many record types, so each type is its own subject, named like the record ("circle.facts.TicketsHeld"). Each
+A topic has many record types, so each type is its own subject, named like the record ("circle.facts.Renamed"). Each
 process asks the registry once, for its first codec, and never while records flow.
 
 Guarantee: a returned codec has an id for each of our schemas, registered under FULL_TRANSITIVE compatibility. It reads

@@ -1,7 +1,6 @@
-"""The one typed configuration of a process, with the enums of its fields.
+"""The typed configuration of a process, for its clients and servers, with the enums of its fields.
 
-`connectors.environment` reads it from the `CIRCLE_*` variables and checks it. `pipelines.configuration` adds the checks
-of the dataflows.
+`pipelines.platform_settings` adds the fields of the platform. `connectors.environment` reads both from the environment.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from urllib.parse import unquote
 
 from connectors.urls import password_of
 
-PARTITIONS_DEFAULT = 8  # one event's order needs one partition; eight lets four workers on four cores balance
+PARTITIONS_DEFAULT = 8  # the order of one key needs one partition; eight lets four workers on four cores balance
 BATCH_PACE_MS_DEFAULT = 25  # a transaction costs as much for one record as for those of 25 ms
 BATCH_PACE_RECORDS_DEFAULT = 200  # these already share its cost; more would only wait
 FETCH_WAIT_MS_DEFAULT = 500  # Apache Kafka answers at once when a record comes; an idle reader asks twice a second
-ADMISSION_TARGET_MS_DEFAULT = 250  # ten batches; a buyer waits gladly, and batches are full before it
+ADMISSION_TARGET_MS_DEFAULT = 250  # ten batches; a caller waits gladly, and batches are full before it
 SESSION_TIMEOUT_MS_DEFAULT = 6_000  # a group join takes half of it on the embedded broker
 SECRET_CHARS_MIN = 8  # a shorter secret may be a common word; its removal from texts would reveal it
 TEST_SWITCHES = frozenset({"no-fence", "no-dedupe", "no-lock"})
@@ -76,13 +75,6 @@ class Insecure(StrEnum):
     FILES = "files"
 
 
-class PaymentsBy(StrEnum):
-    """Who moves the money. The sandbox moves none."""
-
-    SANDBOX = "sandbox"
-    STRIPE = "stripe"
-
-
 def default_instance() -> str:
     """Host and process id: unique among the live processes of one cluster."""
     return f"{socket.gethostname().split('.')[0]}-{os.getpid()}"
@@ -90,7 +82,7 @@ def default_instance() -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """All configuration of a process. A field that is a secret, or a URL with one, is kept out of `repr`."""
+    """The configuration of a process's clients. A field that is a secret, or a URL with one, is kept out of `repr`."""
 
     env: Environment = Environment.DEVELOPMENT
     kafka_bootstrap_servers: str = "127.0.0.1:9092"
@@ -120,7 +112,6 @@ class Settings:
     trusted_proxies: int = 0
     rate_limit_scale: float = 1.0
     admission_target_ms: int = ADMISSION_TARGET_MS_DEFAULT
-    edge_refusals: bool = True
     operator_token: str | None = field(default=None, repr=False)
     operator_port: int | None = None
     operator_host: str = "127.0.0.1"
@@ -137,12 +128,7 @@ class Settings:
     watched_dir: Path | None = None
     export_notifications: bool = False
     smtp_url: str | None = field(default=None, repr=False)
-    mail_from: str = "General Circle <tickets@circle.invalid>"
     public_url: str = "http://127.0.0.1:8000"
-    payments: PaymentsBy = PaymentsBy.SANDBOX
-    stripe_api_key: str | None = field(default=None, repr=False)
-    stripe_webhook_secret: str | None = field(default=None, repr=False)
-    stripe_api_url: str = "https://api.stripe.com"
 
     @property
     def production(self) -> bool:

@@ -170,7 +170,7 @@ def switched_on(env: Mapping[str, str]) -> bool:
 def start(service: str, instance: str) -> Tracer | None:
     """Begin to trace in this process, if the variables ask for it. Raises SettingsError.
 
-    `service` is the process: "api", "reservations" and so on. OTEL_SERVICE_NAME replaces its name.
+    `service` is the process: "api" and so on. OTEL_SERVICE_NAME replaces its name.
     """
     if _Active.tracer is not None or not switched_on(os.environ):
         return _Active.tracer

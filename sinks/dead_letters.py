@@ -80,7 +80,7 @@ def dead_letter(record: LetterSource, error: str, *, by: str = "") -> Outgoing:
             headers.append(header)
     if cut:
         origin["cut_bytes"] = str(cut)
-    if added := cloudevents.missing(headers, _event(record)):
+    if added := cloudevents.missing(headers, _attributes(record)):
         origin[ADDED] = ",".join(name for name, _ in added)
     headers += [*added, *((name, text.encode(errors="replace")) for name, text in origin.items())]
     return Outgoing(
@@ -92,7 +92,7 @@ def dead_letter(record: LetterSource, error: str, *, by: str = "") -> Outgoing:
     )
 
 
-def _event(record: LetterSource) -> list[Header]:
+def _attributes(record: LetterSource) -> list[Header]:
     """What makes the letter of a foreign record a CloudEvent."""
     place = f"{record.topic()}-{record.partition()}-{record.offset()}"
     whole = cloudevents.headers(cloudevents.DEAD_LETTERS, place, LETTER, rfc3339(stamped(record.timestamp()[1])))

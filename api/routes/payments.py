@@ -14,8 +14,8 @@ from api.http.problem import FieldError, Problem
 from api.http.routing import Call, json
 from api.routes.provider_news import commands_of
 from api.shapes.payments import PaymentWebhookOut
-from connectors.settings import PaymentsBy
 from pipelines.payments.providers.stripe import webhook
+from pipelines.platform_settings import PaymentsBy
 
 SIGNATURE = "Stripe-Signature"
 RECORDED, REPEATED, IGNORED = PaymentWebhookOut("recorded"), PaymentWebhookOut("repeated"), PaymentWebhookOut("ignored")

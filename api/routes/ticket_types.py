@@ -29,8 +29,8 @@ from api.shapes.events import (
 )
 from api.shapes.terms import answer_of, terms_in
 from connectors import logs
-from connectors.settings import PaymentsBy
 from pipelines.payments.providers.stripe.money import problem_of_price
+from pipelines.platform_settings import PaymentsBy
 from pipelines.reservations.core.limits import SEATS_PER_SECTION_MAX
 from schemas.commands import AddTicketType, UpdateTicketType
 from schemas.facts import Reason

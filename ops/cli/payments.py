@@ -10,7 +10,6 @@ from typing import Annotated
 import msgspec
 import typer
 
-from connectors.settings import PaymentsBy, Settings
 from ops.cli.output import AsJson, DryRun, emit_json, emit_table
 from ops.operate.provider_commands import CommandWriter
 from ops.operate.provider_moves import NoSuchPayment, told_of
@@ -18,6 +17,7 @@ from ops.operate.reconcile import Reconciled, books_of, reconcile
 from ops.run.discovery import operator_settings
 from pipelines.payments.providers.books import BookedDispute, BookedRefund
 from pipelines.payments.providers.sandbox_books import SandboxBooks
+from pipelines.platform_settings import PaymentsBy, PlatformSettings
 from schemas.commands import Command
 from schemas.ids import PaymentId, RefundId
 from schemas.statuses import DisputeStatus
@@ -76,7 +76,7 @@ def reconcile_books(
     return 0 if report.agrees else 1
 
 
-async def _reconciled(settings: Settings, start: int, end: int, found: Callable[[Command], None]) -> Reconciled:
+async def _reconciled(settings: PlatformSettings, start: int, end: int, found: Callable[[Command], None]) -> Reconciled:
     books = books_of(settings)
     try:
         return await reconcile(settings, books, start, end, found)
@@ -146,7 +146,7 @@ def _moved(move: Callable[[SandboxBooks], Awaitable[BookedRefund | BookedDispute
 
 
 async def _move(
-    settings: Settings, move: Callable[[SandboxBooks], Awaitable[BookedRefund | BookedDispute]]
+    settings: PlatformSettings, move: Callable[[SandboxBooks], Awaitable[BookedRefund | BookedDispute]]
 ) -> tuple[BookedRefund | BookedDispute, list[Command]]:
     books = SandboxBooks(settings.postgres_url)
     try:

@@ -15,13 +15,13 @@ import msgspec
 
 from connectors.pooler import one_server
 from connectors.postgres import Connection, connect
-from connectors.settings import PaymentsBy, Settings
 from connectors.sql_files import queries
 from pipelines.payments.booked import capture_booked, dispute_booked, refund_booked
 from pipelines.payments.providers.books import PAGE, BookedDispute, BookedPayment, BookedRefund, Books, Place
 from pipelines.payments.providers.sandbox_books import SandboxBooks
 from pipelines.payments.providers.stripe.api import StripeApi
 from pipelines.payments.providers.stripe.books import StripeBooks
+from pipelines.platform_settings import PaymentsBy, PlatformSettings
 from schemas import commands as c
 from schemas.ids import US_PER_S, AnyId, CommandId, EventId, PaymentId, ReservationId
 from schemas.statuses import ChargeOutcome, DisputeStatus, PaymentStatus, RefundOrigin, RefundStatus
@@ -86,7 +86,7 @@ class Reconciled(msgspec.Struct, kw_only=True):
         return not self.differences and not self.left_out
 
 
-def books_of(settings: Settings) -> Books:
+def books_of(settings: PlatformSettings) -> Books:
     """The books of the provider that the settings name."""
     if settings.payments is PaymentsBy.SANDBOX:
         return SandboxBooks(settings.postgres_url)
@@ -95,7 +95,7 @@ def books_of(settings: Settings) -> Books:
 
 
 async def reconcile(
-    settings: Settings, books: Books, since: int, until: int, lost: Callable[[c.Command], None]
+    settings: PlatformSettings, books: Books, since: int, until: int, lost: Callable[[c.Command], None]
 ) -> Reconciled:
     """Compare the books from second `since` to second `until`. `lost` gets each command that the log lacks.
 

@@ -1,10 +1,11 @@
-"""The page of settings, from the table of variables and the defaults of `Settings`."""
+"""The page of settings, from the table of variables and the defaults of `PlatformSettings`."""
 
 from __future__ import annotations
 
-from connectors.settings import Settings
-from connectors.variables import FOREIGN_VARIABLES, VARIABLES, Variable
+from connectors.environment import Variable
 from ops.reference.markdown import WRITTEN, joined, table
+from pipelines.platform_settings import PlatformSettings
+from pipelines.variables import FOREIGN_VARIABLES, VARIABLES
 
 HEAD = ("variable", "default", "meaning", "in production")
 INTRODUCTION = """\
@@ -24,7 +25,7 @@ Production refuses services beyond loopback that are in clear or accept any clie
 
 def page() -> str:
     """Every variable: its default, its meaning, and what production requires."""
-    defaults = Settings()
+    defaults = PlatformSettings()
     rows = [
         (f"`{variable.name}`", _default(variable, defaults), variable.meaning, _production(variable))
         for variable in VARIABLES
@@ -42,7 +43,7 @@ def page() -> str:
     return "\n".join(parts)
 
 
-def _default(variable: Variable, defaults: Settings) -> str:
+def _default(variable: Variable, defaults: PlatformSettings) -> str:
     value = getattr(defaults, variable.field)
     if variable.default is not None:
         return variable.default

@@ -27,8 +27,8 @@ from typing import ClassVar
 import msgspec
 
 from connectors.errors import CircleError, SettingsError
-from connectors.settings import Settings
 from pipelines.configuration import settings_from_env
+from pipelines.platform_settings import PlatformSettings
 
 STACK_FILE = "stack.json"
 DIRECTORY = "general-circle"
@@ -174,7 +174,7 @@ def environment(given: Mapping[str, str] | None = None, *, needed: bool = True) 
     return {**stack.env, **own}
 
 
-def operator_settings(*, needed: bool = True) -> Settings:
+def operator_settings(*, needed: bool = True) -> PlatformSettings:
     """The settings of an operator's command: those of CIRCLE_*, else of the one platform that runs here."""
     return settings_from_env(environment(needed=needed))
 

@@ -44,6 +44,7 @@ log = Log("read-side")
 
 A = TypeVar("A")
 B = TypeVar("B")
+S = TypeVar("S", bound=Settings)
 Branches = Sequence[Branch[Any, Any]]
 
 
@@ -127,9 +128,7 @@ def run_branches(
     return execute(build(name, deps), log)
 
 
-def run_alone(
-    settings: Settings, made: Callable[[Settings, Database], Branch[Any, Any]], stop: StopFlag | None = None
-) -> int:
+def run_alone(settings: S, made: Callable[[S, Database], Branch[Any, Any]], stop: StopFlag | None = None) -> int:
     """Run one branch as a flow of its own. Returns the exit code."""
     stop = stop or StopFlag().install()
     with closing(Database(settings.postgres_url)) as database, closing(Publisher(settings)) as publisher:

@@ -18,7 +18,6 @@ from confluent_kafka import Consumer
 from connectors.kafka import StopFlag, committed_offsets, consumer
 from connectors.logs import Log
 from connectors.postgres import Connection, Database
-from connectors.settings import Settings
 from pipelines.branches.branch import Branch, News, Part, Positions
 from pipelines.branches.flow import run_alone
 from pipelines.notifications.account_messages import AccountMessageDesk
@@ -36,6 +35,7 @@ from pipelines.notifications.mail.transport import transport
 from pipelines.notifications.sent import advance_sent, sent_positions
 from pipelines.notifications.webhooks.desk import WEBHOOKS, WebhookDesk
 from pipelines.notifications.webhooks.store import put_calls
+from pipelines.platform_settings import PlatformSettings
 from schemas.facts import RecordedFact
 from schemas.notifications import Notification
 from schemas.topics import FACTS
@@ -73,7 +73,7 @@ class Notifications(Branch[Effects, Written]):
 
     name = CONSUMER
 
-    def __init__(self, settings: Settings, database: Database, postman: Postman) -> None:
+    def __init__(self, settings: PlatformSettings, database: Database, postman: Postman) -> None:
         self._settings, self._database, self._postman = settings, database, postman
         self._mails, self._export = settings.smtp_url is not None, settings.export_notifications
         self._sent: dict[int, tuple[int, int]] = {}  # by partition: the last fact whose messages have left
@@ -149,7 +149,7 @@ class Notifications(Branch[Effects, Written]):
         self._postman.__exit__(kind, error, trace)
 
 
-def branch(settings: Settings, database: Database) -> Notifications:
+def branch(settings: PlatformSettings, database: Database) -> Notifications:
     """The branch of a running platform, with its postman."""
     server = transport(settings)
     if server is None:
@@ -162,6 +162,6 @@ def branch(settings: Settings, database: Database) -> Notifications:
     return Notifications(settings, database, Postman(settings, desks))
 
 
-def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
+def run(settings: PlatformSettings, *, stop: StopFlag | None = None) -> int:
     """Run this branch alone. Returns the process's exit code."""
     return run_alone(settings, branch, stop)

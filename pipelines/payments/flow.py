@@ -21,11 +21,11 @@ from connectors.logs import Log
 from connectors.metrics import BATCH_RECORDS, BATCH_SECONDS
 from connectors.readiness import signal_ready
 from connectors.schema_registry import codec_of
-from connectors.settings import Settings
 from pipelines.payments.cashier import Cashier, Job
 from pipelines.payments.providers.choice import provider_of
 from pipelines.payments.redrives import PaymentRedrives
 from pipelines.payments.requests import REQUESTING, request_in
+from pipelines.platform_settings import PlatformSettings
 from schemas.codec import HEADER_BYTES, Codec
 from schemas.facts import RecordedFact
 from schemas.topics import FACTS
@@ -61,7 +61,7 @@ def build(deps: PaymentsDeps) -> Dataflow:
     return flow
 
 
-def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
+def run(settings: PlatformSettings, *, stop: StopFlag | None = None) -> int:
     """Run until a stop is requested or an error ends the flow. Returns the process's exit code."""
     stop = stop or StopFlag().install()
     client, gate = consumer(settings, group=GROUP), Gate()

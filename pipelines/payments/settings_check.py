@@ -5,10 +5,10 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from connectors.errors import SettingsError
-from connectors.settings import PaymentsBy, Settings
+from pipelines.platform_settings import PaymentsBy, PlatformSettings
 
 
-def check_payments(settings: Settings) -> None:
+def check_payments(settings: PlatformSettings) -> None:
     """Stripe needs its secrets and an encrypted address. Production needs a provider that moves money."""
     if settings.payments is PaymentsBy.SANDBOX:
         if settings.production:

@@ -14,18 +14,18 @@ from typing import Any
 from connectors.kafka import StopFlag
 from connectors.postgres import Database
 from connectors.publisher import Publisher
-from connectors.settings import Settings
 from pipelines.branches.branch import Branch
 from pipelines.branches.flow import run_branches
 from pipelines.monitoring import flow as monitoring
 from pipelines.notifications import flow as notifications
+from pipelines.platform_settings import PlatformSettings
 from pipelines.projections import flow as projections
 
 NAME = "read-side"
 BRANCHES = (projections.branch, monitoring.branch, notifications.branch)  # the inbox last: its lock is short then
 
 
-def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
+def run(settings: PlatformSettings, *, stop: StopFlag | None = None) -> int:
     """Run until a stop is requested or an error ends the flow. Returns the process's exit code."""
     stop = stop or StopFlag().install()
     with ExitStack() as stack:

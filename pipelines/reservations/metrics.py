@@ -7,6 +7,8 @@ from connectors.metrics import BATCH_RECORDS, BATCH_SECONDS
 FLOW = "reservations"
 RECORDS = BATCH_RECORDS.labels(FLOW)
 STEP_SECONDS = {step: BATCH_SECONDS.labels(FLOW, step) for step in ("place", "decide", "guard", "commit", "reply")}
+"""Place decodes, decide loads as well, guard claims in Redis, commit encodes and ends the transaction, reply counts and
+answers in Redis."""
 CLAIMS_REFUSED = Counter(
     "circle_claims_refused",
     "Events of a batch whose claims Redis refused, by cause: foreign (a foreign lock has changed), lost (Redis had "

@@ -19,7 +19,6 @@ from jinja2 import TemplateError
 
 from connectors.failure_policy import Bound, is_of_record
 from connectors.logs import Log
-from connectors.settings import Settings
 from connectors.sql_files import queries
 from connectors.token_digest import token_digest
 from pipelines.notifications.desks import KEPT_DAYS, PRUNED_MAX, SET_ASIDE, PruneTimer
@@ -28,6 +27,7 @@ from pipelines.notifications.mail.desk import BATCH_S, LEASE_S, retry
 from pipelines.notifications.mail.render import Link, render_account
 from pipelines.notifications.mail.transport import MailFailed, MailRefused, MailSession, Transport
 from pipelines.notifications.metrics import DELIVERIES
+from pipelines.platform_settings import PlatformSettings
 from sinks.postman import Desk
 
 ACCOUNT_MAIL = "account-mail"
@@ -49,7 +49,7 @@ class AccountDesk(Desk):
 
     name = ACCOUNT_MAIL
 
-    def __init__(self, settings: Settings, transport: Transport | None) -> None:
+    def __init__(self, settings: PlatformSettings, transport: Transport | None) -> None:
         self._settings, self._transport = settings, transport
         self._bound = Bound(ACCOUNT_MAIL)
         self._prune_timer = PruneTimer()

@@ -29,7 +29,6 @@ from connectors.failure_policy import Bound, is_of_record
 from connectors.logs import Log
 from connectors.metrics import RECORD_AGES
 from connectors.schema_registry import codec_of
-from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.notifications.delivery_spans import delivered, delivery
 from pipelines.notifications.desks import KEPT_DAYS, PRUNED_MAX, SET_ASIDE, WAITING_COUNTED_MAX, PruneTimer
@@ -39,6 +38,7 @@ from pipelines.notifications.mail.render import Mail, Occasion, render
 from pipelines.notifications.mail.transport import MailFailed, MailRefused, MailSession, Transport
 from pipelines.notifications.metrics import DELIVERIES, WAITING
 from pipelines.notifications.outbound import outgoing
+from pipelines.platform_settings import PlatformSettings
 from pipelines.stored_records import StoredRecord
 from schemas.ids import US_PER_MS
 from schemas.notifications import Notification
@@ -78,7 +78,7 @@ class MailDesk(Desk):
 
     name = Channel.MAIL
 
-    def __init__(self, settings: Settings, transport: Transport) -> None:
+    def __init__(self, settings: PlatformSettings, transport: Transport) -> None:
         self._settings, self._transport, self._codec = settings, transport, codec_of(settings)
         self._dead_letters = DeadLetters(settings)
         self._attachments = Attachments(settings.jwt_key_file)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from connectors.logs import Log
-from connectors.settings import PaymentsBy, Settings
 from pipelines.payments.providers.protocol import PaymentProvider
 from pipelines.payments.providers.sandbox import SandboxProvider
 from pipelines.payments.providers.stripe.api import StripeApi
 from pipelines.payments.providers.stripe.provider import StripeProvider
+from pipelines.platform_settings import PaymentsBy, PlatformSettings
 
 log = Log("payments")
 
 
-def provider_of(settings: Settings) -> PaymentProvider:
+def provider_of(settings: PlatformSettings) -> PaymentProvider:
     """The provider of the settings; it connects at its first use. The log names it: the sandbox moves no money."""
     if settings.payments is PaymentsBy.SANDBOX:
         log.info("provider.chosen", provider=settings.payments.value, money="none moves")

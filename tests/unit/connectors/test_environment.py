@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import typing
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from connectors.environment import read_settings
+from connectors.environment import Variable, read_settings
 from connectors.errors import SettingsError
 from connectors.settings import Settings
-from connectors.variables import FOREIGN_VARIABLES, VARIABLES, Variable
+from pipelines.platform_settings import PlatformSettings
+from pipelines.variables import FOREIGN_VARIABLES, VARIABLES
 from tests.unit.docs.pages import ROOT, SOURCES
 
-FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
-TYPES = typing.get_type_hints(Settings)
+FIELDS = {field.name: field for field in dataclasses.fields(PlatformSettings)}
+OF_CLIENTS = [field.name for field in dataclasses.fields(Settings)]
+TYPES = typing.get_type_hints(PlatformSettings)
 SECRET = "kd83hf02-secret-of-a-test"
+
+
+def settings_from(env: dict[str, str], *checks: Callable[[PlatformSettings], None]) -> PlatformSettings:
+    """Settings with no checks but these."""
+    return read_settings(
+        env, defaults=PlatformSettings(), variables=VARIABLES, foreign=FOREIGN_VARIABLES, checks=checks,
+        production_checks=(),
+    )  # fmt: skip
 
 
 def text_for(variable: Variable, directory: Path) -> str:
@@ -31,7 +42,9 @@ def text_for(variable: Variable, directory: Path) -> str:
 
 
 def test_the_table_has_each_field_once_and_in_the_order_of_the_settings() -> None:
-    assert [variable.field for variable in VARIABLES] == list(FIELDS)
+    named = [variable.field for variable in VARIABLES]
+    assert [name for name in named if name in OF_CLIENTS] == OF_CLIENTS
+    assert OF_CLIENTS + [name for name in named if name not in OF_CLIENTS] == list(FIELDS)
 
 
 @pytest.mark.parametrize("variable", VARIABLES, ids=lambda variable: variable.name)
@@ -58,7 +71,7 @@ def test_a_field_that_a_file_may_give_is_kept_out_of_the_repr_and_no_other_field
 @pytest.mark.parametrize("variable", [one for one in VARIABLES if one.secret], ids=lambda variable: variable.name)
 def test_every_secret_is_redacted_from_texts(variable: Variable, tmp_path: Path) -> None:
     text = text_for(variable, tmp_path)
-    settings = read_settings({variable.name: text}, checks=())
+    settings = settings_from({variable.name: text})
     assert settings.secrets == {text}
     assert settings.redact(f"before {text} after") == "before … after"
 
@@ -66,7 +79,7 @@ def test_every_secret_is_redacted_from_texts(variable: Variable, tmp_path: Path)
 @pytest.mark.parametrize("field", ["postgres_url", "redis_url", "schema_registry_url", "smtp_url"])
 def test_the_password_of_every_url_is_redacted_from_texts(field: str) -> None:
     scheme = {"postgres_url": "postgresql", "redis_url": "redis", "smtp_url": "smtp"}.get(field, "http")
-    settings = read_settings({f"CIRCLE_{field.upper()}": f"{scheme}://ada:p%40ss-word@h/1"}, checks=())
+    settings = settings_from({f"CIRCLE_{field.upper()}": f"{scheme}://ada:p%40ss-word@h/1"})
     assert settings.secrets == {"p%40ss-word", "p@ss-word"}
 
 
@@ -75,7 +88,7 @@ def test_a_check_of_a_room_is_made_in_every_environment() -> None:
         raise SettingsError("CIRCLE_PARTITIONS", "is odd", got=str(settings.partitions))
 
     with pytest.raises(SettingsError, match="CIRCLE_PARTITIONS: is odd; got '3'"):
-        read_settings({"CIRCLE_PARTITIONS": "3"}, checks=(refuse,))
+        settings_from({"CIRCLE_PARTITIONS": "3"}, refuse)
 
 
 def test_a_variable_of_the_supervisor_is_no_setting() -> None:

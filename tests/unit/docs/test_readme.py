@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from connectors.settings import Settings
-from connectors.variables import FOREIGN_VARIABLES
 from ops.reference.commands import leaves
+from pipelines.platform_settings import PlatformSettings
+from pipelines.variables import FOREIGN_VARIABLES
 from tests.unit.docs.pages import PAGES, ROOT, blocks, code, rows, section, text_of
 
 README = text_of("README.md")
@@ -75,7 +75,7 @@ def test_what_is_said_to_be_missing_is_missing() -> None:
 
 
 def test_no_page_names_a_setting_that_does_not_exist() -> None:
-    known = {f"CIRCLE_{name.upper()}" for name in Settings.__dataclass_fields__} | FOREIGN_VARIABLES.keys()
+    known = {f"CIRCLE_{name.upper()}" for name in PlatformSettings.__dataclass_fields__} | FOREIGN_VARIABLES.keys()
     known |= {"CIRCLE_URL"}  # the walk-through's own
     assert set(re.findall(r"CIRCLE_[A-Z_]*[A-Z]", EVERYTHING)) <= known
 

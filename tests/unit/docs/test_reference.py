@@ -7,11 +7,11 @@ import re
 import pytest
 
 from api.fairness.rate_limits import Rate
-from connectors.settings import Settings
-from connectors.variables import FOREIGN_VARIABLES
 from ops.reference.commands import leaves
 from ops.reference.limits import MODULES, figure, rate, reasons
 from ops.reference.pages import PAGES, main, old_pages
+from pipelines.platform_settings import PlatformSettings
+from pipelines.variables import FOREIGN_VARIABLES
 from tests.unit.docs.pages import anchors, rows, section, text_of
 
 COMMANDS = leaves()
@@ -51,8 +51,8 @@ def test_every_command_is_on_the_page_with_its_help_and_every_option(name: str) 
 def test_every_setting_is_documented_with_its_default() -> None:
     cells_of = {cells[0].strip("`"): cells for cells in rows(text_of("ops/docs/reference/settings.md"))}
     listed = {name: cells[1] for name, cells in cells_of.items() if len(cells) == 4}
-    defaults = Settings()
-    assert set(listed) == {f"CIRCLE_{name.upper()}" for name in Settings.__dataclass_fields__}
+    defaults = PlatformSettings()
+    assert set(listed) == {f"CIRCLE_{name.upper()}" for name in PlatformSettings.__dataclass_fields__}
     for name, said in listed.items():
         value = getattr(defaults, name.removeprefix("CIRCLE_").lower())
         if name == "CIRCLE_INSTANCE":

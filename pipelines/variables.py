@@ -1,13 +1,14 @@
-"""The table of the `CIRCLE_*` variables. `connectors.environment` reads them; `ops.reference` writes their page."""
+"""The table of the `CIRCLE_*` variables. `pipelines.configuration` reads them; `ops.reference` writes their page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from connectors import setting_values as values
-from connectors.settings import Environment, Insecure, KafkaProtocol, LogFormat, PaymentsBy, SaslMechanism
-from connectors.settings_checks import RATE_LIMIT_SCALE_PRODUCTION_MAX
+from connectors.environment import Variable
+from connectors.settings import Environment, Insecure, KafkaProtocol, LogFormat, SaslMechanism
+from pipelines.platform_settings import PaymentsBy
+from pipelines.settings_checks import RATE_LIMIT_SCALE_PRODUCTION_MAX
 
 PARTITIONS_MAX = 1_024  # above this a single worker's fetch and load times are no longer bounded usefully
 BATCH_PACE_MS_MAX = 1_000  # a buyer waits for the answer meanwhile
@@ -19,30 +20,6 @@ SESSION_TIMEOUT_MS_MIN = 1_000  # below this a worker's short pause counts as it
 SESSION_TIMEOUT_MS_MAX = 300_000  # a dead worker's partitions wait this long for another one
 PORT_MAX = 65_535
 LOG_LEVELS = frozenset({"debug", "info", "warning", "error"})
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Variable:
-    """A `CIRCLE_*` variable. It sets the field of `Settings` with its name in small letters; the default is there."""
-
-    field: str
-    parse: Callable[[str], object]
-    example: str
-    meaning: str
-    secret: bool = False
-    """An error does not show the value."""
-    file: bool = False
-    """A second variable with `_FILE` after the name may name a file with the value."""
-    required: str | None = None
-    """Production requires the variable; this is the example in its error."""
-    production: str = ""
-    """Any other rule of production, for the reference page."""
-    default: str | None = None
-    """The default in words, where it is no constant."""
-
-    @property
-    def name(self) -> str:
-        return f"CIRCLE_{self.field.upper()}"
 
 
 VARIABLES: tuple[Variable, ...] = (
