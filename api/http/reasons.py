@@ -8,12 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from api.http.problem import KINDS, FieldError, Problem
-from schemas import former_details
+from schemas import former_details, refusal_details
 from schemas.facts import Reason
 from schemas.ids import EventId
 from schemas.replies import Reply
 from schemas.statuses import PaymentStatus
-from schemas.times import rfc3339_of, utc
 
 STATUS_DEFAULT = 409
 STATUSES: dict[Reason, int] = {
@@ -111,8 +110,9 @@ def for_reason(reason: str, detail: str = "", *, named: str = "", at: int = 0, *
     if reason in ABOUT_A_FIELD and "field" not in extensions:
         field = named or former_details.field_of(detail)
         if field:
-            extensions |= {"field": field, "errors": (FieldError(field, detail.removeprefix(f"{field} ")),)}
-    text = _dated(detail, at or former_details.moment_in(detail)) or DETAILS.get(reason) or KINDS[reason][1]
+            extensions |= {"field": field, "errors": (FieldError(field, refusal_details.text_about(field, detail)),)}
+    text = refusal_details.dated(detail, at or former_details.moment_in(detail))
+    text = text or DETAILS.get(reason) or KINDS[reason][1]
     return Problem(reason, text, **extensions)
 
 
@@ -123,12 +123,6 @@ def no_event(event_id: EventId, **extensions: Any) -> Problem:
 
 def _title(reason: str) -> str:
     return reason.replace("-", " ").capitalize()
-
-
-def _dated(detail: str, at: int) -> str:
-    """The detail with the moment as a date. The log has it in microseconds."""
-    before, found, after = detail.rpartition(str(at))
-    return f"{before}{rfc3339_of(utc(at), 'seconds')}{after}" if at and found else detail
 
 
 for _reason in Reason:

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from api.fairness.limits import QUERY_PARAMETERS_MAX
 from api.http.problem import FieldError, Problem, invalid
-from api.reads.texts import LINE, LINE_OR_NONE, TEXT
+from api.reads.texts import LINE, LINE_OR_NONE, TEXT, InvalidText
 from schemas.ids import AnyId
 from schemas.times import micros_of, utc
 
@@ -39,7 +39,6 @@ _NAMED = re.compile(r"(?:unknown|required) field `(?P<name>.*)`", re.DOTALL)
 _JSON = re.compile(
     r"\s*application/(?:json|[!#$&^\w.+-]{1,100}\+json)\s*(?:;.*)?", re.IGNORECASE | re.ASCII | re.DOTALL
 )
-_SAID = re.compile(r"`(?P<name>\w+)` (?P<text>.*)", re.DOTALL)  # from a shape's own check: `api.shapes.base`
 _NAME_CHARS_MAX = 100
 
 
@@ -85,13 +84,17 @@ def convert(values: Mapping[str, Any], shape: type[T]) -> T:
 
 
 def problem_of(error: msgspec.ValidationError) -> Problem:
-    """The problem document for msgspec's error, with the field's path as `a.b[3]`."""
+    """The problem document for msgspec's error, with the field's path as `a.b[3]`.
+
+    The check of a shape (`api.shapes.base`) is the cause of its error, and names its field. Msgspec's own errors have
+    only a text.
+    """
     match = _AT.match(str(error))
     text, path = (match["text"], match["path"] or "$") if match else (str(error), "$")
     field = path.removeprefix("$").removeprefix(".")
-    named, said = _NAMED.search(text), _SAID.match(text)
-    if said:
-        field, text = f"{field}.{said['name']}" if field else said["name"], said["text"]
+    cause, named = error.__cause__, _NAMED.search(text)
+    if isinstance(cause, InvalidText):
+        field, text = f"{field}.{cause.field}" if field else cause.field, cause.text
     elif named:
         field = f"{field}.{named['name']}" if field else named["name"]
         text = "is not a field of this request" if "unknown" in text else "is required"

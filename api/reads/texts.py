@@ -37,6 +37,14 @@ _NOT_CHARACTERS = re.compile("[\ufdd0-\ufdef\ufffe\uffff]")
 _LINE_ENDS = re.compile("\r\n?|[\u2028\u2029]")
 
 
+class InvalidText(ValueError):
+    """A text that users may not see as it is. `field` has it, and `text` says what is wrong: "has to be …"."""
+
+    def __init__(self, field: str, text: str) -> None:
+        super().__init__(f"`{field}` {text}")
+        self.field, self.text = field, text
+
+
 def cleaned(text: str, *, lines: bool) -> str:
     """The text in its stored form; `lines` allows several lines. The field's pattern has already refused the other
     characters. Raises ValueError with the reason."""

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from api.fairness.limits import PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX
-from api.reads.texts import LINE, LINE_OR_NONE, TEXT, cleaned, is_blank
+from api.reads.texts import LINE, LINE_OR_NONE, TEXT, InvalidText, cleaned, is_blank
 from schemas.statuses import ReplyOutcome
 
 T = TypeVar("T")
@@ -30,16 +30,16 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     EXAMPLE: ClassVar[dict[str, Any]] = {}
 
     def __post_init__(self) -> None:
-        """Clean the texts. Raises ValueError, which becomes the problem of that field."""
+        """Clean the texts. Raises InvalidText, which becomes the problem of that field."""
         for name, pattern in texts_of(type(self)):
             given = getattr(self, name)
             if given.__class__ is str:
                 try:
                     text = cleaned(given, lines=pattern == TEXT)
                 except ValueError as error:
-                    raise ValueError(f"`{name}` {error}") from None
+                    raise InvalidText(name, str(error)) from None
                 if pattern == LINE and is_blank(text):
-                    raise ValueError(f"`{name}` has to be readable text, and not blank")
+                    raise InvalidText(name, "has to be readable text, and not blank")
                 if text != given:
                     msgspec.structs.force_setattr(self, name, text)
 

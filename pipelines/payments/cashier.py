@@ -33,7 +33,7 @@ from connectors.tracing import TRACEPARENT, OpenSpan, SpanRole, traceparent_of
 from pipelines.payments.metrics import REQUEST_SECONDS, REQUESTS, UNFINISHED
 from pipelines.payments.progress import PartitionProgress
 from pipelines.payments.providers.protocol import OutcomeUnknown, PaymentProvider, RequestRefused
-from pipelines.payments.requests import ChargeJob, RefundJob, Request, charged, refunded, refused
+from pipelines.payments.requests import FLOW, ChargeJob, RefundJob, Request, charged, refunded, refused
 from schemas import cloudevents
 from schemas.commands import RecordPayment, RecordRefund, RecordRefundFailure
 from schemas.statuses import RefundStatus
@@ -107,7 +107,7 @@ class Cashier:
         self._places = asyncio.Semaphore(IN_FLIGHT_MAX)
         self._provider: PaymentProvider | None = None
         self._failed: BaseException | None = None
-        self._bound = Bound("payments")
+        self._bound = Bound(FLOW)
         self._answered_at = 0.0  # when the provider last answered any request
 
     def __enter__(self) -> Self:
@@ -230,17 +230,15 @@ class Cashier:
         """The records to write for a job: a command, a dead letter, or both for a refused refund."""
         try:
             command = await self._ask(job)
-            outgoing = [
-                dead_letter(job.record, command) if isinstance(command, str) else self._told(job.record, command)
-            ]
+            outgoing = [_letter(job, command) if isinstance(command, str) else self._told(job.record, command)]
         except _Refused as refusal:  # the command is for the log; with the letter a person can ask again
-            outgoing = [dead_letter(job.record, str(refusal)), self._told(job.record, refusal.command)]
+            outgoing = [_letter(job, str(refusal)), self._told(job.record, refusal.command)]
         except Exception as error:
             if not is_of_record(error):
                 raise
             partition, offset = log_place(job.record)
             log.exception("job.set_aside", error, partition=partition, offset=offset, key=job.request.key)
-            return [dead_letter(job.record, self._bound.failed(error))]
+            return [_letter(job, self._bound.failed(error))]
         self._bound.went_well()
         return outgoing
 
@@ -312,6 +310,11 @@ class Cashier:
         UNFINISHED.dec()
         if not job.cancelled() and job.exception() is not None:
             self._failed = job.exception()
+
+
+def _letter(job: Job, error: str) -> Outgoing:
+    """The dead letter of a job. It names payments, so that an operator can have the provider asked again."""
+    return dead_letter(job.record, error, by=FLOW)
 
 
 def _error_in(outgoing: Iterable[Outgoing]) -> str:

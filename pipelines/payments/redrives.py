@@ -27,11 +27,9 @@ from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from pipelines.branches.redrives import LOOK_EVERY_S, AskedRedrive, FoundFact, end, missing, on_the_log, waiting
 from pipelines.payments.cashier import Cashier, Job
-from pipelines.payments.requests import request_in
+from pipelines.payments.requests import FLOW, request_in
 from pipelines.watch.topic_reader import TopicReader
 from schemas.topics import FACTS
-
-FLOW = "payments"
 
 log = Log("payments")
 

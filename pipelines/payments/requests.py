@@ -15,6 +15,7 @@ from schemas.ids import NO_REFUND, NOBODY, AttemptId, CommandId, EventId, Paymen
 from schemas.payment_facts import key_of_refund
 from schemas.statuses import ChargeOutcome
 
+FLOW = "payments"  # on its dead letters, and on requests to ask for a payment again
 WHY_CHARS_MAX = 200  # of a refusal's reason: it is shown to an organizer
 
 

@@ -18,13 +18,13 @@ from connectors.postgres import Connection, Database
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.branches.redrives import AskedRedrive, RedriveState
+from pipelines.payments.requests import FLOW as PAYMENTS
 from pipelines.payments.requests import request_in
+from pipelines.watch import former_letters
 from schemas.facts import RecordedFact
 
 APPLIED_AGAIN = frozenset({"monitoring", "notifications"})
 """The branches whose facts can be applied later. Rows of later facts rest on those of the projections."""
-PAYMENTS = "payments"
-ERRORS_OF_PAYMENTS = ("payment provider:", "payments:")  # at the beginning: its letters do not name their flow
 
 SQL = queries(Path(__file__).parent / "sql" / "fact_redrives.sql")
 
@@ -46,8 +46,8 @@ def applied_by(set_aside_by: str, error: str, fact: object) -> str:
     """The flow that a request can ask to apply the fact of a letter: its branch, or payments; "" for none."""
     if set_aside_by in APPLIED_AGAIN:
         return set_aside_by
-    asks = isinstance(fact, RecordedFact) and request_in(fact) is not None
-    return PAYMENTS if asks and not set_aside_by and error.startswith(ERRORS_OF_PAYMENTS) else ""
+    of_payments = set_aside_by == PAYMENTS or (not set_aside_by and former_letters.is_of_payments(error))
+    return PAYMENTS if of_payments and isinstance(fact, RecordedFact) and request_in(fact) is not None else ""
 
 
 def ask(settings: Settings, wanted: Sequence[AskedRedrive], by: str) -> None:

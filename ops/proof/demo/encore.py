@@ -86,9 +86,9 @@ async def play(client: HttpClient, organizer: Organizer, accounts: list[Account]
         f"transfer: {second['seat']}'s former code is {statuses[0]}", went_well=statuses[0] == "ticket-superseded"
     )
     seen.note(f"door: the new code is let in ({statuses[1]})", went_well=scans[1].status in (200, 201))
-    detail = scans[2].json().get("detail", "")
-    again = statuses[2] == "already-checked-in" and "north" in detail
-    seen.note(f"second scan: {statuses[2]}, {detail}", went_well=again)
+    refused = scans[2].json()
+    again = statuses[2] == "already-checked-in" and (refused.get("first") or {}).get("gate") == "north"
+    seen.note(f"second scan: {statuses[2]}, {refused.get('detail', '')}", went_well=again)
     return seen
 
 

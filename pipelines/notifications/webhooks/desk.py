@@ -48,10 +48,14 @@ log = Log("webhooks")
 
 
 class AttemptResult(NamedTuple):
-    """The result of one attempt: an HTTP status, or an error instead."""
+    """The result of one attempt: an HTTP status, or an error instead.
+
+    A call that was set aside is not tried again: its error is one that no receiver causes.
+    """
 
     status: int | None
     error: str
+    set_aside: bool = False
 
     @property
     def ok(self) -> bool:
@@ -97,12 +101,12 @@ class WebhookDesk(Desk):
             if not is_of_record(error):
                 raise
             log.exception("webhook.set_aside", error, id=row["id"])
-            answer = AttemptResult(None, SET_ASIDE + self._bound.failed(error))
+            answer = AttemptResult(None, SET_ASIDE + self._bound.failed(error), set_aside=True)
         else:
             self._bound.went_well()
         outcome, attempts, due_s = CallStatus.DELIVERED, row["attempts"], 0.0
         if not answer.ok:
-            over = answer.status == GONE or attempts > len(DELAYS_S) or answer.error.startswith(SET_ASIDE)
+            over = answer.status == GONE or attempts > len(DELAYS_S) or answer.set_aside
             outcome = CallStatus.FAILED if over else CallStatus.PENDING
             due_s = DELAYS_S[attempts - 1] * random.uniform(0.8, 1.2) if outcome == CallStatus.PENDING else 0.0  # noqa: S311
         await pool.execute(SQL["settle_webhook"], row["id"], outcome, answer.status, answer.error, due_s)

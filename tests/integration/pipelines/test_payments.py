@@ -149,6 +149,7 @@ def test_what_the_provider_refuses_goes_to_the_dead_letters_and_the_rest_goes_on
         (letter,) = read(settings, dead_letters(FACTS), 1, 1)
     headers = dict(letter.headers() or [])
     assert (headers["origin_offset"], b"pay-none" in headers["error"]) == (b"1", True)
+    assert headers["set_aside_by"] == b"payments"
 
 
 def test_a_job_that_fails_as_nobody_foresaw_is_set_aside_and_the_rest_goes_on(settings: Settings) -> None:

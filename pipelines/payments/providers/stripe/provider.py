@@ -214,8 +214,8 @@ def _told(error: PaymentError, attempt_id: AttemptId) -> str:
         return UNKNOWN_TOKEN
     if error.type != "card_error":  # most likely our mistake, and then every charge fails like this one
         log.warning("charge.not_accepted", key=attempt_id, code=error.code, type=error.type, parameter=error.param)
-    reason = error.decline_code or error.code or error.type
-    return reason if CODE.fullmatch(reason) and reason not in NOT_TOLD else "card_declined"
+    code = error.decline_code or error.code or error.type
+    return code if CODE.fullmatch(code) and code not in NOT_TOLD else "card_declined"
 
 
 def _exactly(refund: RefundJob) -> int:

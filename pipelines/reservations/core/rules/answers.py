@@ -11,6 +11,7 @@ from pipelines.reservations.core import limits
 from pipelines.reservations.core.state import EventState
 from schemas import commands as c
 from schemas import facts as f
+from schemas import refusal_details
 from schemas.facts import Reason
 from schemas.ids import SubjectId
 from schemas.statuses import EventStage
@@ -42,7 +43,7 @@ class Flaw(NamedTuple):
 
     def why(self, reason: Reason) -> Refusal:
         """The refusal of the request."""
-        return Refusal(reason, f"{self.field} {self.text}", field=self.field)
+        return Refusal(reason, refusal_details.about(self.field, self.text), field=self.field)
 
 
 def refused(command: c.Command, reason: Reason, detail: str, subject: str = "") -> list[f.Fact]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.http import validation
-from api.http.problem import Problem
+from api.http.problem import FieldError, Problem
 from api.shapes.accounts import RegisterIn
 from api.shapes.events import EventIn, EventsQuery, TicketTypeIn
 from api.shapes.reservations import ConfirmIn, ReservationIn, ValidateIn
@@ -109,6 +109,21 @@ GENERAL = '{"kind":"general","capacity":1}'
 def test_a_wrong_field_within_a_field_is_named_by_its_path(name: str, price: str, layout: str, field: str) -> None:
     body = f'{{"name":"{name}","price":{price},"layout":{layout}}}'
     assert problem(TYPE, body.encode()).field == field
+
+
+def test_a_shape_says_what_is_wrong_with_which_of_its_texts_and_its_words_are_not_read() -> None:
+    body = f'{{"name":"a\U000e0041b","price":{{"amount":1,"currency":"EUR"}},"layout":{GENERAL}}}'
+    invisible = problem(TYPE, body.encode())
+    assert invisible.document() == {
+        "type": "/problems/invalid-request",
+        "title": "The request is not valid",
+        "status": 422,
+        "detail": "name: has U+E0041 in it, which is invisible",
+        "field": "name",
+        "errors": (FieldError("name", "has U+E0041 in it, which is invisible"),),
+    }
+    others_words = msgspec.ValidationError("`name` has words of another program - at `$.price`")
+    assert validation.problem_of(others_words).field == "price"
 
 
 def outcome(shape: type[object], body: bytes) -> Problem | None:
