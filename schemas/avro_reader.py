@@ -51,6 +51,9 @@ class Reader:
         self._record, self._written, self._newest = record, written, newest
         schema = newest or written
         self._is_fact = issubclass(record, Fact)
+        # fastavro gives the fields in the order of their writer.
+        self._names = None if newest is None else [field["name"] for field in newest["fields"]]
+        self._envelope = _envelope_of(written) if self._is_fact and begins_with_envelope(written, schema) else None
         # Only our processes write facts; anyone may write a command, and fastavro reads 64 bits for an int.
         self._ints = [] if self._is_fact else [field["name"] for field in schema["fields"] if _is_int(field)]
         self._limits = _limits_of(schema) if issubclass(record, Command) else None
@@ -71,14 +74,30 @@ class Reader:
             return Undecodable(f"not an Avro {record.__name__}: {type(error).__name__}: {error}")
         if body.tell() != size:
             return Undecodable(f"{size - body.tell()} bytes after the Avro {record.__name__}")
+        values = list(fields.values()) if self._names is None else [fields[name] for name in self._names]
         if self._is_fact:
-            values = list(fields.values())
             return RecordedFact(Envelope(*values[:ENVELOPE_FIELDS]), record(*values[ENVELOPE_FIELDS:]))
         wrong = self._beyond_limits(fields)
         if wrong:
             return Undecodable(f"{record.__name__}.{wrong}")
-        decoded: Command | Notification = record(*fields.values())
+        decoded: Command | Notification = record(*values)
         return decoded
+
+    def envelope(self, value: bytes) -> Envelope | None:
+        """The envelope of the fact in `value`, without the fact; None if there is no envelope.
+
+        What comes behind it does not count: bytes that `read` refuses may have one.
+        """
+        if self._envelope is None:
+            decoded = self.read(value)
+            return decoded.envelope if isinstance(decoded, RecordedFact) else None
+        body = io.BytesIO(value)
+        body.seek(HEADER_BYTES)
+        try:
+            fields: dict[str, Any] = fastavro.schemaless_reader(body, self._envelope, None)  # type: ignore[assignment]
+        except Exception:  # noqa: BLE001 — as in `read`, whose error says what is wrong
+            return None
+        return Envelope(*fields.values())
 
     def _beyond_limits(self, fields: dict[str, Any]) -> str:
         for name in self._ints:
@@ -147,6 +166,18 @@ def _limits_of(schema: dict[str, Any]) -> _Limits:
         ),
         joined=(lambda fields: tuple(text or "" for text in pick(fields))) if optional else pick,
     )
+
+
+def begins_with_envelope(written: dict[str, Any], newest: dict[str, Any]) -> bool:
+    """Whether records of the schema `written` begin with the envelope that the facts of this build begin with."""
+    before, after = (
+        [(field["name"], field["type"]) for field in schema["fields"][:ENVELOPE_FIELDS]] for schema in (written, newest)
+    )
+    return before == after
+
+
+def _envelope_of(schema: dict[str, Any]) -> Any:
+    return fastavro.parse_schema({"type": "record", "name": "Envelope", "fields": schema["fields"][:ENVELOPE_FIELDS]})
 
 
 def _is_int(field: dict[str, Any]) -> bool:

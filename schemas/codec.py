@@ -148,6 +148,14 @@ class Codec:
         reader = None if value is None else self._readers.get(value[:HEADER_BYTES])
         return self._unread(value) if reader is None or value is None else reader.read(value)
 
+    def envelope_of(self, value: bytes | None) -> Envelope | None:
+        """The envelope of the fact in `value`, in a fraction of the time of `decode`: the fact itself is not read.
+
+        None if there is no envelope. Bytes that have one may still be Undecodable behind it.
+        """
+        reader = None if value is None else self._readers.get(value[:HEADER_BYTES])
+        return None if reader is None or value is None else reader.envelope(value)
+
     def schema_of(self, value: bytes | None) -> tuple[int, dict[str, Any]] | None:
         """The id and the writer's schema that a record names; None if it names none that is known here."""
         header = (value or b"")[:HEADER_BYTES]

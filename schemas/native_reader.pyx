@@ -17,7 +17,7 @@ from schemas import avro_reader
 from schemas.avro_reader import COMMAND_BYTES_MAX, HEADER_BYTES, ID_CHARS_MAX, TIME_US_MAX
 from schemas.facts import Envelope, Fact, RecordedFact
 
-SOURCE = "a8d624f87c514e92"
+SOURCE = "507dab07b7e4db5e"
 
 cdef extern from "Python.h":
     object PyUnicode_DecodeLatin1(const char* text, Py_ssize_t size, const char* errors)
@@ -143,7 +143,7 @@ cdef class NativeReader:
 
     cdef object _plain, _record
     cdef int _count, _own_size
-    cdef bint _compiled, _is_fact
+    cdef bint _compiled, _is_fact, _begins_with_envelope
     cdef Field[FIELDS_MAX] _fields
 
     def __init__(self, record, dict written not None, dict newest=None):
@@ -162,11 +162,35 @@ cdef class NativeReader:
             optional = isinstance(field["type"], list)
             kind = _kind(field["name"], field["type"][1] if optional else field["type"])
             self._fields[number] = Field(kind, optional, part, place)
+        self._begins_with_envelope = self._is_fact and avro_reader.begins_with_envelope(written, newest or written)
 
     cpdef object read(self, bytes value):
         """As `avro_reader.Reader.read`."""
         record = self.read_compiled(value)
         return self._plain.read(value) if record is None else record
+
+    cpdef object envelope(self, bytes value):
+        """As `avro_reader.Reader.envelope`."""
+        envelope = self.envelope_compiled(value)
+        return self._plain.envelope(value) if envelope is None else envelope
+
+    cpdef object envelope_compiled(self, bytes value):
+        """The envelope of the fact in `value`, or None when that is left to the plain reader."""
+        cdef Cursor cursor
+        cdef tuple envelope
+        cdef object found
+        cdef int number
+        if value is None or not self._begins_with_envelope or PyBytes_GET_SIZE(value) < _header_bytes:
+            return None
+        envelope = _nones(_envelope_size)
+        cursor.at = <const uint8_t*> PyBytes_AS_STRING(value) + _header_bytes
+        cursor.end = cursor.at + PyBytes_GET_SIZE(value) - _header_bytes
+        for number in range(_envelope_size):
+            found = _value(&cursor, self._fields[number].kind)
+            if found is None:
+                return None
+            _set(envelope, number, found)
+        return Envelope(*envelope)
 
     cpdef object read_compiled(self, bytes value):
         """The record in `value`, or None when that is left to the plain reader."""

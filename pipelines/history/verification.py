@@ -12,7 +12,6 @@ verified.
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from functools import partial
 from hashlib import blake2b
@@ -37,9 +36,6 @@ DIVERGENCES_KEPT_MAX = 1_000  # further ones are only counted
 REMEMBERED_MAX = 20_000  # commands whose facts are kept, to compare repetitions; ten of the largest batches
 DIGEST_BYTES = 16
 TURN_EVERY = 4_000  # commands, as many as a chunk of records
-_VARINT = rb"[\x80-\xff]{0,9}[\x00-\x7f]"
-# Behind the event's id: partition, offset, index, count, log time, version.
-_NUMBERS = re.compile(_VARINT + b"(" + _VARINT + b")" + 3 * _VARINT + b"(" + _VARINT + b")").match
 
 
 class FactFeed(Protocol):
@@ -300,9 +296,10 @@ class PartitionVerifier:
         command and the version is known.
         """
         while (record := self._feed.peek()) is not None:
-            at, version = (-1, 0) if record.value is None else _place_of(record.value)
-            if at >= offset:
-                return record, version if at == offset and version in RULES else f.RULES_VERSION
+            at = self._codec.envelope_of(record.value)
+            if at is not None and at.offset >= offset:
+                known = at.offset == offset and at.rules_version in RULES
+                return record, at.rules_version if known else f.RULES_VERSION
             self._out_of_order(record, self._codec.decode(record.value))
             self._feed.advance()
         raise Undecided
@@ -406,30 +403,6 @@ def _plain(fact: f.Fact | None) -> dict[str, Any] | None:
         return None
     fields: dict[str, Any] = msgspec.to_builtins(fact)
     return {"type": type(fact).__name__, **fields}
-
-
-def _place_of(value: bytes) -> tuple[int, int]:
-    """The command's offset and the rules' version in an encoded fact's envelope; -1 and 0 when there is none.
-
-    It reads the wire format a second way, for speed. The comparison of the bytes finds its errors.
-    """
-    if len(value) < HEADER_BYTES + 2:
-        return -1, 0
-    size, at = value[HEADER_BYTES], HEADER_BYTES + 1
-    if size > 0x7F:
-        size, at = size & 0x7F | value[at] << 7, at + 1
-    found = _NUMBERS(value, at + (size >> 1))
-    if found is None:
-        return -1, 0
-    offset, version = found.groups()
-    return _number(offset), _number(version)
-
-
-def _number(varint: bytes) -> int:
-    bits = 0
-    for byte in reversed(varint):
-        bits = bits << 7 | byte & 0x7F
-    return (bits >> 1) ^ -(bits & 1)
 
 
 def _difference(recorded: RecordedFact, expected: RecordedFact) -> str:

@@ -5,6 +5,7 @@ The compiled reader reads every record type, at any usual length; the exceptions
 
 from __future__ import annotations
 
+import io
 import random
 import sys
 import tracemalloc
@@ -13,6 +14,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import fastavro
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -21,7 +23,7 @@ from hypothesis import strategies as st
 from schemas import avro_reader
 from schemas import codec as codec_module
 from schemas import facts as f
-from schemas.avro_writer import encode_long
+from schemas.avro_writer import encode_long, encode_string
 from schemas.codec import COMMAND_BYTES_MAX, HEADER_BYTES, ID_CHARS_MAX, TIME_US_MAX, Codec, Undecodable
 from schemas.commands import COMMANDS, CreateEvent
 from schemas.facts import FACTS, Envelope, Fact, RecordedFact
@@ -45,10 +47,11 @@ def codec_with(reader: Any) -> Codec:
         return Codec()
 
 
-CODEC = codec_with(avro_reader.Reader)
-CODECS = {"plain": CODEC}
+READERS: dict[str, Any] = {"plain": avro_reader.Reader}
 if native_reader is not None:
-    CODECS["compiled"] = codec_with(native_reader.NativeReader)
+    READERS["compiled"] = native_reader.NativeReader
+CODECS = {way: codec_with(reader) for way, reader in READERS.items()}
+CODEC = CODECS["plain"]
 MODULES = {"plain": avro_reader, "compiled": native_reader}
 
 
@@ -97,9 +100,10 @@ def compiled(value: bytes) -> Any:
 
 
 def assert_same(value: bytes) -> None:
-    plain = CODEC.decode(value)
+    plain, envelope = CODEC.decode(value), CODEC.envelope_of(value)
     for way, codec in CODECS.items():
         assert codec.decode(value) == plain
+        assert codec.envelope_of(value) == envelope
         assert MODULES[way].read_all([(7, value)], codec._readers, codec._unread) == [(7, plain)]
 
 
@@ -131,6 +135,52 @@ def test_every_schema_there_has_been_takes_the_compiled_way() -> None:
             left_out.append((header, schema["name"]))
         assert_same(header + body)
     assert left_out == []
+
+
+@pytest.mark.parametrize("record", FACTS, ids=lambda record: record.__name__)
+def test_the_envelope_of_every_fact_is_that_of_the_whole_record(record: type[Fact], way: str) -> None:
+    @settings(max_examples=8, deadline=None)
+    @given(data=st.data())
+    def check(data: st.DataObject) -> None:
+        value = bytes_of(record, data, TYPICAL)
+        whole = CODEC.decode(value)
+        assert isinstance(whole, RecordedFact)
+        assert CODECS[way].envelope_of(value) == whole.envelope
+        if way == "compiled":
+            assert CODECS[way]._readers[value[:HEADER_BYTES]].envelope_compiled(value) == whole.envelope
+
+    check()
+
+
+@pytest.mark.parametrize("record", PLAIN, ids=lambda record: record.__name__)
+def test_only_facts_have_an_envelope(record: type[Any], way: str) -> None:
+    @settings(max_examples=2, deadline=None)
+    @given(data=st.data())
+    def check(data: st.DataObject) -> None:
+        assert CODECS[way].envelope_of(bytes_of(record, data, TYPICAL)) is None
+
+    check()
+
+
+def test_an_envelope_is_read_from_its_last_byte_on(way: str) -> None:
+    event_id, *numbers = msgspec.structs.astuple(ENVELOPE)
+    end = HEADER_BYTES + len(encode_string(event_id) + b"".join(map(encode_long, numbers)))
+    for size in range(len(HELD_BYTES) + 1):
+        assert CODECS[way].envelope_of(HELD_BYTES[:size]) == (ENVELOPE if size >= end else None)
+    assert CODECS[way].envelope_of(HELD_BYTES[:end] + b"\xff" * COMMAND_BYTES_MAX) == ENVELOPE
+
+
+def test_fields_in_another_order_are_read_by_their_names(way: str) -> None:
+    newest = CODEC._readers[HELD_BYTES[:HEADER_BYTES]]._written
+    turned = {"type": "record", "name": newest["name"], "fields": newest["fields"][::-1]}
+    written: Any = fastavro.parse_schema(turned)
+    body = io.BytesIO()
+    fields = {**msgspec.structs.asdict(HELD), **msgspec.structs.asdict(ENVELOPE)}
+    fastavro.schemaless_writer(body, written, fields)
+    value, reader = HELD_BYTES[:HEADER_BYTES] + body.getvalue(), READERS[way](f.TicketsHeld, written, newest)
+    assert reader.read(value) == RecordedFact(ENVELOPE, HELD)
+    assert reader.envelope(value) == ENVELOPE
+    assert reader.envelope(value[:-1]) is None  # the envelope is last here: only the whole record has one
 
 
 LEFT_TO_THE_PLAIN_READER = {
@@ -288,6 +338,7 @@ def test_reading_keeps_nothing() -> None:
     def read_all() -> None:
         for value in values:
             readers[value[:HEADER_BYTES]].read_compiled(value)
+            readers[value[:HEADER_BYTES]].envelope_compiled(value)
 
     read_all()
     tracemalloc.start()
