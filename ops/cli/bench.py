@@ -68,9 +68,9 @@ All take --json; `circle bench kernel --help` lists the rest."""
 
 
 def register(app: typer.Typer) -> None:
-    bench_suite.register(bench)
-    bench_baselines.register(bench)
-    bench_scaling.register(bench)
+    bench_suite.add_to(bench)
+    bench_baselines.add_to(bench)
+    bench_scaling.add_to(bench)
     app.add_typer(bench, name="bench")
 
 

@@ -15,7 +15,7 @@ from ops.proof.bench.warm_up import S_MAX
 from ops.proof.load.progress import ProgressBars
 
 
-def register(bench: typer.Typer) -> None:
+def add_to(bench: typer.Typer) -> None:
     """The command."""
     bench.command(Baseline.ROW_LOCKS.value)(row_locks)
 
@@ -31,7 +31,7 @@ def row_locks(
     ramp: Annotated[bool, typer.Option("--ramp", help="Raise the rate until a side does not keep up.")] = False,
     rounds: Annotated[int, typer.Option(help="Rounds of each side, in turns.", min=1, max=20)] = 1,
     durable: Annotated[
-        bool, typer.Option("--durable", help="PostgreSQL of the baselines answers when the disk has the transaction.")
+        bool, typer.Option("--durable", help="PostgreSQL of each side answers when the disk has the transaction.")
     ] = False,
     events: Annotated[int, typer.Option(help="Events on sale at once.", min=1, max=1_000)] = 8,
     buyers: Annotated[int, typer.Option(help="Accounts that reserve.", min=1, max=1_000_000)] = 2_000,

@@ -127,7 +127,11 @@ def show_verdict(report: DropReport) -> None:
         print(
             f"limit: {report.limit_rate:,.0f} requests/s sustained" if report.limit_rate else "limit: below the start"
         )
-    print("nothing was lost" if report.passed else "FAILED: something acknowledged is missing, or nothing was answered")
+    print(
+        "nothing was lost or sold twice"
+        if report.passed
+        else "FAILED: something acknowledged is missing or was sold twice, or nothing was answered"
+    )
 
 
 def show_replay(report: ReplayReport) -> None:

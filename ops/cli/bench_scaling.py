@@ -13,7 +13,7 @@ from ops.proof.bench.scaling.laws import Law
 from ops.proof.load.progress import ProgressBars
 
 
-def register(bench: typer.Typer) -> None:
+def add_to(bench: typer.Typer) -> None:
     """The command."""
     bench.command("scaling")(scaling)
 

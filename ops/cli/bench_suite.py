@@ -41,7 +41,7 @@ Seed = Annotated[int, typer.Option(help="The same seed sends the same requests."
 Result = Annotated[Path, typer.Argument(help=f"A {RESULT} of `circle bench all`.")]
 
 
-def register(bench: typer.Typer) -> None:
+def add_to(bench: typer.Typer) -> None:
     """The commands of the suite."""
     for scenario in SCENARIOS.values():
         command = _with_overload(scenario) if scenario.overload_s else _command(scenario)

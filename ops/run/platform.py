@@ -62,10 +62,11 @@ class Platform:
         keep_mails: bool = False,
         findable: bool = False,
         worker: Sequence[str] = WORKER,
+        durable: bool | None = None,
         say: Say = lambda _: None,
     ) -> None:
         """Without `partitions` and CIRCLE_PARTITIONS, `partitions_for` chooses. `worker` has the arguments of Python
-        for a reservations process."""
+        for a reservations process. `durable` is that of `Stack`."""
         if not 1 <= reservations <= RESERVATIONS_MAX:
             raise SettingsError(
                 "--reservations", f"must be 1 to {RESERVATIONS_MAX}", got=str(reservations), example="2"
@@ -87,7 +88,7 @@ class Platform:
         self._metrics_ports: dict[str, int] = {}
         self._lock_file: IO[str] | None = None
         self._supervisor: Supervisor | None = None
-        self.stack = Stack(broker, data_dir=self.data_dir, partitions=partitions)
+        self.stack = Stack(broker, data_dir=self.data_dir, partitions=partitions, durable=durable)
 
     @property
     def url(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from ops.proof.bench.drop import Step
+from ops.proof.bench.oversold import Oversold
 from ops.proof.bench.suite.figures import BenchCheck, BenchResult, Figure, Machine, checks_of, figures_of, goals_of
 from ops.proof.bench.suite.measurement import Measurement, SuiteResult, rounds_chart
 from ops.proof.bench.suite.scenarios import SCENARIOS, Scenario
@@ -51,7 +52,7 @@ def result_of(
         rounds=rounds,
         baseline=baseline,
         figures=figures_of(scenario, rounds, baseline),
-        checks=checks_of(scenario, rounds, 0, 0),
+        checks=checks_of(scenario, rounds, Oversold(0, 0)),
         goals=goals_of(scenario, rounds),
     )
 

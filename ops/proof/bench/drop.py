@@ -17,6 +17,7 @@ import msgspec
 from msgspec import structs
 
 from connectors.postgres import Connection, connect
+from ops.proof.bench.oversold import oversold
 from ops.proof.bench.replay_under_load import REPLAYS, BesideReport, ReplayRuns, replaying
 from ops.proof.bench.sending import send_plan
 from ops.proof.bench.warm_up import S_MAX, SEED, WarmUp, rate_of, warm_up
@@ -117,19 +118,22 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DropReport(msgspec.Struct, frozen=True, kw_only=True):
-    """All steps. `limit_rate` is the highest sustained one of a ramp, else null."""
+    """All steps. `limit_rate` is the highest sustained one of a ramp, else null. `oversold`: places sold beyond the
+    capacity or twice, in all steps and the warm-up."""
 
     options: DropOptions
     steps: list[Step]
     limit_rate: float | None
+    oversold: int
     beside: BesideReport | None = None
     p99_ratio: float | None = None
     warm_up: WarmUp | None = None
 
     @property
     def passed(self) -> bool:
-        """Whether nothing was lost, and a stated rate was answered."""
-        return bool(self.steps) and all(step.whole for step in self.steps) and self.steps[0].latency.count > 0
+        """Whether nothing was lost or sold twice, and a stated rate was answered."""
+        whole = bool(self.steps) and all(step.whole for step in self.steps)
+        return whole and not self.oversold and self.steps[0].latency.count > 0
 
 
 async def run(options: DropOptions, target: LoadTarget, progress: ProgressBars) -> DropReport:
@@ -139,25 +143,35 @@ async def run(options: DropOptions, target: LoadTarget, progress: ProgressBars) 
     connection = await connect(target.settings.postgres_url)
     try:
         async with HttpClient(target.url, connections_max=8) as client:
-            organizer = await Organizer.join(client)
+            organizer, targets = await Organizer.join(client), list[Target]()
 
             async def plan(rate: float, number: int, seconds: float = options.seconds) -> Plan:
                 sized = structs.replace(options, seconds=seconds)
-                return await _plan(sized, organizer, target.url, tokens, rate, number)
+                made = await _plan(sized, organizer, target.url, tokens, rate, number)
+                targets.extend(made.targets)
+                return made
 
             async def step(rate: float, number: int) -> Step:
                 return await measured(await plan(rate, number), target.meter, PlatformRows(connection), progress)
 
             warm = await warmed_up(options, plan, target.meter, progress)
+            beside: BesideReport | None = None
             if options.beside is None:
                 steps = await ramped(options, step)
-                return DropReport(options=options, steps=steps, limit_rate=limit_of(options, steps), warm_up=warm)
-            steps, beside = await _beside(options, options.beside, target, step)
-            return DropReport(
-                options=options, steps=steps, limit_rate=None, beside=beside, p99_ratio=beside.ratio, warm_up=warm
-            )
+            else:
+                steps, beside = await _beside(options, options.beside, target, step)
+        sold_twice = await oversold(connection, targets)
     finally:
         await connection.close()
+    return DropReport(
+        options=options,
+        steps=steps,
+        limit_rate=limit_of(options, steps) if beside is None else None,
+        oversold=sold_twice.places,
+        beside=beside,
+        p99_ratio=beside.ratio if beside is not None else None,
+        warm_up=warm,
+    )
 
 
 def _companion(beside: str, target: LoadTarget) -> AbstractContextManager[ReplayRuns | Watched]:

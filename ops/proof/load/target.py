@@ -31,11 +31,18 @@ class LoadTarget:
 
 @contextmanager
 def own_platform(
-    *, broker: str, reservations: int, say: Say, rate_limits: bool = False, worker: Sequence[str] = WORKER
+    *,
+    broker: str,
+    reservations: int,
+    say: Say,
+    rate_limits: bool = False,
+    worker: Sequence[str] = WORKER,
+    durable: bool = False,
 ) -> Iterator[LoadTarget]:
-    """A fresh platform, by default without rate limits, which ends with the block."""
+    """A fresh platform, by default without rate limits, which ends with the block. With `durable`, its PostgreSQL syncs
+    each transaction to disk."""
     env = {} if rate_limits else {"CIRCLE_RATE_LIMIT_SCALE": "0"}
-    platform = Platform(broker=broker, reservations=reservations, env=env, worker=worker, say=say)
+    platform = Platform(broker=broker, reservations=reservations, env=env, worker=worker, say=say, durable=durable)
     with platform:
         yield LoadTarget(platform.url, platform.settings, meter_of(platform), platform.metrics_urls)
 

@@ -46,7 +46,7 @@ LOOPBACKS = ("127.0.0.1/32", "::1/128")
 
 
 class Postgres(Service):
-    """A server with one empty database, `circle`. With a data directory it is durable; without one fsync is off."""
+    """A server with one empty database, `circle`. A durable one syncs each transaction to disk."""
 
     name = "postgres"
     stop_signal = signal.SIGINT  # "fast" shutdown: open transactions are rolled back
@@ -59,8 +59,11 @@ class Postgres(Service):
         port: int | None = None,
         log: Path | None = None,
         place: ServicePlace = HERE,
+        durable: bool | None = None,
     ) -> None:
+        """By default it is `durable` if it has a data directory."""
         super().__init__(data_dir=data_dir, port=port, log=log, place=place)
+        self._durable = data_dir is not None if durable is None else durable
         stored = data_dir / PASSWORD_FILE if data_dir is not None else None
         known = stored is not None and stored.exists()
         self._password = stored.read_text() if stored is not None and known else secrets.token_urlsafe(PASSWORD_BYTES)
@@ -111,10 +114,10 @@ class Postgres(Service):
             "timezone": "UTC",
             "log_timezone": "UTC",
             "max_wal_size": "1GB",
-            "fsync": "off" if self.ephemeral else "on",
-            "synchronous_commit": "off" if self.ephemeral else "on",
+            "fsync": "on" if self._durable else "off",
+            "synchronous_commit": "on" if self._durable else "off",
             "track_commit_timestamp": "on",  # `circle follow` says when a row was persisted
-            "full_page_writes": "off" if self.ephemeral else "on",
+            "full_page_writes": "on" if self._durable else "off",
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return [str(self._binary("postgres")), "-D", str(self._cluster), *options]

@@ -130,7 +130,9 @@ class Stack:
         data_dir: Path | None = None,
         partitions: int | None = None,
         docker: bool = False,
+        durable: bool | None = None,
     ) -> None:
+        """`durable` is that of `Postgres`."""
         self.broker_kind = broker
         self.data_dir = data_dir.resolve() if data_dir is not None else None
         self.partitions = partitions
@@ -140,7 +142,7 @@ class Stack:
         if docker:
             self.postgres, self.valkey, self.kafka = ContainerPostgres(), ContainerRedis(), ContainerKafka()
         else:
-            self.postgres = Postgres(data_dir=self._under("postgres"), log=self._log("postgres"))
+            self.postgres = Postgres(data_dir=self._under("postgres"), log=self._log("postgres"), durable=durable)
             self.valkey = Valkey(data_dir=self._under("valkey"), log=self._log("valkey"))
             self.kafka = self._broker(broker)
         self._template_made = False

@@ -8,8 +8,11 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+import typer
+from typer.core import TyperGroup
 
-from ops.cli.main import NICENESS, main, run
+from ops.cli.main import NICENESS, build, main, run
+from ops.proof.bench.catalogue import BENCHES
 from ops.run.services.process import free_port
 
 
@@ -35,6 +38,21 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         "ops.cli.processes.START_TIMEOUT_S",
     ):
         monkeypatch.setattr(limit, 0.2)
+
+
+COMMANDS = """
+    alerts api bench demo dlq doctor env explain follow groups kafka keys locks migrate payments pipeline replay rights
+    seats size tickets top topics up users verify
+"""
+
+
+def test_the_commands_of_a_group_are_no_commands_of_circle_itself() -> None:
+    top = typer.main.get_command(build())
+    assert isinstance(top, TyperGroup)
+    assert sorted(top.commands) == COMMANDS.split()
+    bench = top.commands["bench"]
+    assert isinstance(bench, TyperGroup)
+    assert set(BENCHES) < set(bench.commands)
 
 
 @pytest.mark.parametrize("command", ["up", "api", "pipeline", "topics", "migrate", "doctor", "kafka"])

@@ -20,7 +20,6 @@ from ops.proof.load.accounts import TOKEN_TTL_S
 from ops.proof.load.progress import ProgressBars
 from ops.proof.load.statistics import CpuMeter
 from ops.run.platform import development_key
-from ops.run.services import temporary
 from ops.run.services.postgres import Postgres
 from ops.run.services.process import LOOPBACK, Service, free_port, log_tail, port_answers, spawn, wait_for
 from ops.run.services.valkey import Valkey
@@ -30,7 +29,6 @@ from schemas.ids import UserId
 START_S = 20.0
 STOP_S = 15.0
 OWNED_CONNECTIONS = 2  # of the bench itself: to furnish, and to count
-ENTERED = 0o711  # as root, PostgreSQL runs as another user, who must reach its own part
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ async def serving(
     """
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="circle-bench-")))
-        service, variable = _service(name, stack, durable=durable)
+        service, variable = _service(name, durable=durable)
         stack.enter_context(service)
         key_file = development_key(directory / "jwt.pem")
         env = {**os.environ, variable: service.url, "CIRCLE_JWT_KEY_FILE": str(key_file)}
@@ -85,15 +83,8 @@ async def serving(
         )
 
 
-def _service(name: Baseline, stack: AsyncExitStack, *, durable: bool) -> tuple[Service, str]:
+def _service(name: Baseline, *, durable: bool) -> tuple[Service, str]:
     """The service that a baseline sells from, and the variable that names it."""
     if name is Baseline.REDIS_COUNTER:
         return Valkey(), "CIRCLE_REDIS_URL"
-    if not durable:
-        return Postgres(), "CIRCLE_POSTGRES_URL"
-    directory = temporary.make("baseline")
-    stack.callback(temporary.remove, directory)
-    directory.chmod(ENTERED)
-    (directory / "postgres").mkdir()
-    (directory / "postgres").chmod(ENTERED)
-    return Postgres(data_dir=directory / "postgres"), "CIRCLE_POSTGRES_URL"
+    return Postgres(durable=durable), "CIRCLE_POSTGRES_URL"

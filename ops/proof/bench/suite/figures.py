@@ -9,6 +9,7 @@ from statistics import median
 import msgspec
 
 from ops.proof.bench.drop import P99_MS_MAX, Step
+from ops.proof.bench.oversold import Oversold
 from ops.proof.bench.suite.scenarios import OVERLOAD_FACTOR, Scenario
 from ops.proof.load.open_loop import LoadSecond
 from ops.proof.load.statistics import Latencies
@@ -150,8 +151,8 @@ def figures_of(scenario: Scenario, rounds: Sequence[Step], baseline: Sequence[La
     return figures
 
 
-def checks_of(scenario: Scenario, rounds: Sequence[Step], sold_beyond: int, seats_twice: int) -> list[BenchCheck]:
-    """What must hold. `sold_beyond` and `seats_twice` count places in the rows of all rounds."""
+def checks_of(scenario: Scenario, rounds: Sequence[Step], oversold: Oversold) -> list[BenchCheck]:
+    """What must hold. `oversold` counts places in the rows of all rounds."""
     checks = [
         BenchCheck("every round has outcomes", all(step.latency.count for step in rounds)),
         BenchCheck(
@@ -161,11 +162,7 @@ def checks_of(scenario: Scenario, rounds: Sequence[Step], sold_beyond: int, seat
                 f"{step.expected} on the log, {step.persisted} rows, {step.notified} messages" for step in rounds
             ),
         ),
-        BenchCheck(
-            "nothing is sold twice",
-            not sold_beyond and not seats_twice,
-            f"{sold_beyond} places beyond the capacity, {seats_twice} seats twice",
-        ),
+        BenchCheck("nothing is sold twice", not oversold.places, str(oversold)),
     ]
     if scenario.exact:
         held = [step.outcomes.get("held", 0) for step in rounds]

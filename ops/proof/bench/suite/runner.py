@@ -8,13 +8,12 @@ shows what the network, the client and the machine take. Before each round a fix
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import msgspec
 
-from connectors.postgres import Connection, connect
-from connectors.sql_files import queries
+from connectors.postgres import connect
 from ops.proof.bench.drop import PlatformRows, Step, measured
+from ops.proof.bench.oversold import oversold
 from ops.proof.bench.sending import send_plan
 from ops.proof.bench.suite.figures import (
     BenchResult,
@@ -33,7 +32,6 @@ from ops.proof.load.progress import ProgressBars
 from ops.proof.load.statistics import CpuMeter, Latencies
 from ops.proof.load.target import LoadTarget
 
-SQL = queries(Path(__file__).parents[1] / "sql" / "suite.sql")
 HOLD_TTL_S = 3_600
 TICKETS_PER_USER_MAX = 1_000
 PUBLISHERS = 8  # events that are made at the same time
@@ -74,7 +72,7 @@ async def run(scenario: Scenario, options: RunOptions, target: LoadTarget, progr
                 rounds.append(await measured(plan, target.meter, PlatformRows(connection), progress))
                 if number % 2:
                     baseline.append(await stage.baseline(plan))
-        sold_beyond, seats_twice = await _oversold(connection, targets)
+        sold_twice = await oversold(connection, targets)
     finally:
         await connection.close()
     return BenchResult(
@@ -86,7 +84,7 @@ async def run(scenario: Scenario, options: RunOptions, target: LoadTarget, progr
         rounds=rounds,
         baseline=baseline,
         figures=figures_of(scenario, rounds, baseline),
-        checks=checks_of(scenario, rounds, sold_beyond, seats_twice),
+        checks=checks_of(scenario, rounds, sold_twice),
         goals=goals_of(scenario, rounds),
     )
 
@@ -138,10 +136,3 @@ class _Stage:
         seconds = min(plan.seconds, BASELINE_S_MAX)
         probe = msgspec.structs.replace(plan, seconds=seconds, later=[], probe=True)
         return (await asyncio.to_thread(send_plan, probe, self._progress, "baseline")).latency
-
-
-async def _oversold(connection: Connection, targets: list[Target]) -> tuple[int, int]:
-    events = [target.event_id for target in targets]
-    beyond: int = await connection.fetchval(SQL["sold_beyond"], events, [target.places for target in targets])
-    twice: int = await connection.fetchval(SQL["seats_twice"], events)
-    return beyond, twice

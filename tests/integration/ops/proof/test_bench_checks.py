@@ -1,10 +1,11 @@
-"""The suite's checks in the rows find places beyond the capacity and seats that two live reservations have."""
+"""A bench's checks in the rows find places beyond the capacity and seats that two live reservations have."""
 
 from __future__ import annotations
 
 from connectors.postgres import Connection, connect
 from connectors.settings import Settings
-from ops.proof.bench.suite.runner import SQL
+from ops.proof.bench.oversold import oversold
+from ops.proof.load.open_loop import Target
 
 INSERT = """
 INSERT INTO reservations (id, event_id, partition, "offset", user_id, ticket_type_id, status, quantity, seats,
@@ -15,11 +16,7 @@ VALUES ($1, $2, 0, 0, 'ada', 'stalls', $3, $4, $5, 0, 1, 1, 0, 0)
 
 async def found(connection: Connection) -> tuple[int, int]:
     """Places beyond the capacity, and seats twice, of an event of 4 places and one of 10."""
-    events = ["small", "large"]
-    return (
-        await connection.fetchval(SQL["sold_beyond"], events, [4, 10]),
-        await connection.fetchval(SQL["seats_twice"], events),
-    )
+    return await oversold(connection, [Target("small", ["stalls"], 4), Target("large", ["stalls"], 10)])
 
 
 async def test_live_reservations_count_and_ended_ones_do_not(settings: Settings) -> None:

@@ -72,6 +72,17 @@ async def test_a_cluster_that_asked_nobody_gets_a_password() -> None:
             await asyncio.to_thread(again.close)
 
 
+@pytest.mark.parametrize("durable", [False, True])
+async def test_postgres_without_a_data_directory_syncs_when_it_should(durable: bool) -> None:
+    running = Postgres(durable=durable)
+    try:
+        await asyncio.to_thread(running.start)
+        for name in ("fsync", "synchronous_commit", "full_page_writes"):
+            assert await rows(running.url, f"SHOW {name}") == [("on" if durable else "off",)]
+    finally:
+        await asyncio.to_thread(running.close)
+
+
 @pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
 async def test_postgres_keeps_port_and_data_over_a_restart(postgres: Postgres, kill: bool) -> None:
     url = postgres.url

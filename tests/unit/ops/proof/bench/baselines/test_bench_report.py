@@ -32,8 +32,8 @@ def step(rate: float, *, outcomes_per_s: float, p99_ms: float, our_us: float, se
     )
 
 
-def drop(options: DropOptions, *steps: Step, limit_rate: float | None = None) -> DropReport:
-    return DropReport(options=options, steps=list(steps), limit_rate=limit_rate)
+def drop(options: DropOptions, *steps: Step, limit_rate: float | None = None, oversold: int = 0) -> DropReport:
+    return DropReport(options=options, steps=list(steps), limit_rate=limit_rate, oversold=oversold)
 
 
 def test_ratios_say_how_many_times_as_well_the_platform_does() -> None:
@@ -44,7 +44,7 @@ def test_ratios_say_how_many_times_as_well_the_platform_does() -> None:
         step(1_500, outcomes_per_s=600, p99_ms=8_000, our_us=500, service_us=400),
     ]
     platform = drop(options, *ours, limit_rate=1_500)
-    compared = report(Baseline.ROW_LOCKS, options, platform, drop(options, *theirs), 0)
+    compared = report(Baseline.ROW_LOCKS, options, platform, drop(options, *theirs))
     assert compared.passed
     assert compared.limit_rate == 1_000
     ratios = compared.ratios
@@ -56,10 +56,10 @@ SOUND = step(100, outcomes_per_s=100, p99_ms=1, our_us=1, service_us=1)
 LOST = step(100, outcomes_per_s=100, p99_ms=1, our_us=1, service_us=1, lost=1)
 
 
-def compared_with(theirs: Step, oversold: int = 0, *, ours: Step = SOUND) -> BaselinesReport:
+def compared_with(theirs: Step, oversold: int = 0, *, ours: Step = SOUND, ours_oversold: int = 0) -> BaselinesReport:
     options = DropOptions()
-    platform = drop(options, ours)
-    one = report(Baseline.REDIS_COUNTER, options, platform, drop(options, theirs), oversold)
+    platform = drop(options, ours, oversold=ours_oversold)
+    one = report(Baseline.REDIS_COUNTER, options, platform, drop(options, theirs, oversold=oversold))
     rounds = [BaselinesRound(platform=platform, baselines=[one])]
     return BaselinesReport(
         options=BaselinesOptions(drop=options, baselines=[Baseline.REDIS_COUNTER]),
@@ -72,7 +72,8 @@ def compared_with(theirs: Step, oversold: int = 0, *, ours: Step = SOUND) -> Bas
 def test_what_was_lost_or_sold_twice_fails_it() -> None:
     assert compared_with(SOUND).passed
     assert compared_with(SOUND).rounds[0].baselines[0].ratios.limit_rate is None
-    for broken in (compared_with(SOUND, 1), compared_with(LOST), compared_with(SOUND, ours=LOST)):
+    sold_twice = compared_with(SOUND, 1), compared_with(SOUND, ours_oversold=1)
+    for broken in (*sold_twice, compared_with(LOST), compared_with(SOUND, ours=LOST)):
         assert not broken.passed
         assert not measurement(broken).passed
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from ops.proof.bench.drop import Step
+from ops.proof.bench.oversold import Oversold
 from ops.proof.bench.suite.figures import (
     Figure,
     checks_of,
@@ -47,18 +49,18 @@ def test_the_figures_of_the_rounds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rounds", "sold_beyond", "seats_twice", "failed"),
+    ("rounds", "oversold", "failed"),
     [
-        ([STEP, STEP], 0, 0, []),
-        ([STEP, replace(STEP, notified=99)], 0, 0, ["nothing is lost"]),
-        ([STEP, replace(STEP, persisted=101)], 0, 0, ["nothing is lost"]),
-        ([STEP], 1, 0, ["nothing is sold twice"]),
-        ([STEP], 0, 1, ["nothing is sold twice"]),
-        ([replace(STEP, latency=latencies([]))], 0, 0, ["every round has outcomes"]),
+        ([STEP, STEP], Oversold(0, 0), []),
+        ([STEP, replace(STEP, notified=99)], Oversold(0, 0), ["nothing is lost"]),
+        ([STEP, replace(STEP, persisted=101)], Oversold(0, 0), ["nothing is lost"]),
+        ([STEP], Oversold(1, 0), ["nothing is sold twice"]),
+        ([STEP], Oversold(0, 1), ["nothing is sold twice"]),
+        ([replace(STEP, latency=latencies([]))], Oversold(0, 0), ["every round has outcomes"]),
     ],
 )
-def test_the_checks(rounds: list[object], sold_beyond: int, seats_twice: int, failed: list[str]) -> None:
-    checks = checks_of(SCENARIOS["quiet"], rounds, sold_beyond, seats_twice)  # type: ignore[arg-type]
+def test_the_checks(rounds: list[Step], oversold: Oversold, failed: list[str]) -> None:
+    checks = checks_of(SCENARIOS["quiet"], rounds, oversold)
     assert [check.name for check in checks if not check.holds] == failed
 
 

@@ -1,4 +1,4 @@
--- What the suite checks in the rows of its events.
+-- What a bench checks in the rows of its events.
 
 -- name: sold_beyond
 -- $1: events, $2: the places of each. Places of live reservations beyond them.
