@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import typer
+from msgspec.structs import replace
 
 from connectors.errors import SettingsError
 from ops.cli import bench_baselines, bench_scaling, bench_suite
@@ -34,6 +35,9 @@ from ops.proof.bench.ingress import IngressOptions
 from ops.proof.bench.kernel import KernelOptions
 from ops.proof.bench.replay import ReplayOptions
 from ops.proof.bench.resume import ResumeOptions
+from ops.proof.bench.suite import runner
+from ops.proof.bench.suite.runner import RunOptions
+from ops.proof.bench.suite.scenarios import DROP, sized
 from ops.proof.bench.warm_up import S_MAX
 from ops.proof.load.progress import ProgressBars
 from ops.proof.load.target import own_platform, running_platform
@@ -46,7 +50,6 @@ bench = typer.Typer(help="Measure throughput, latency and CPU, on a stack of its
 EXPLAINED = """circle bench measures on this machine, on a stack of its own (Ctrl-C ends it and removes the stack):
 
   circle bench kernel   commands preloaded, one reservations process alone: commands a second, CPU a command
-  circle bench drop     over HTTP at a stated rate, open loop: latency to the outcome, CPU a request by process
   circle bench ingress   the API process alone: POST to the durable acknowledgement, open loop, CPU a request
   circle bench row-locks   the same drop on the platform and on other ways to sell, and their ratios
   circle bench scaling  CPU a command as sections, events, pending holds and the log grow: a verdict for each law
@@ -60,7 +63,8 @@ EXPLAINED = """circle bench measures on this machine, on a stack of its own (Ctr
 
 the suite, in rounds, each in turns with a baseline:
 
-  circle bench quiet, steady, stampede, hot, sellout, overload   one kind of load each, over HTTP
+  circle bench drop     a sale over HTTP at a stated rate; --ramp raises the rate, without rounds
+  circle bench quiet, steady, stampede, hot, sellout, overload   another kind of load each, over HTTP
   circle bench all       the whole suite, with one page of figures and charts, and one JSON file; --quick is smaller
   circle bench compare   two such files: what changed beyond noise
 
@@ -169,13 +173,18 @@ def drop(
     beside: Annotated[
         str | None, typer.Option(help="verify, projections or watching: rounds with it and without it, in turns.")
     ] = None,
-    rounds: Annotated[int, typer.Option(help="How many rounds with it, and as many without.", min=1, max=20)] = 3,
+    rounds: Annotated[
+        int,
+        typer.Option(
+            help="Rounds in turns with a baseline; with --beside so many with it and without it.", min=1, max=20
+        ),
+    ] = 3,
     warm_up_s: WarmUp = S_MAX,
     url: Annotated[str | None, typer.Option(help="The URL of a running platform; CIRCLE_* names its services.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed sends the same requests.")] = 1,
     json: AsJson = False,
 ) -> int:
-    """Measure the whole path over HTTP, open loop: latency to the outcome, CPU a request by process."""
+    """Measure the whole path over HTTP, open loop: latency to the outcome, CPU a request by process, in rounds."""
     if beside is not None and beside not in COMPANIONS:
         raise SettingsError("--beside", f"one of {', '.join(COMPANIONS)}", got=beside, example="verify")
     options = DropOptions(
@@ -193,6 +202,11 @@ def drop(
         say = (lambda _: None) if json else progress.say
         platform = running_platform(url) if url else own_platform(broker=broker, reservations=reservations, say=say)
         with platform as target:
+            if beside is None and not ramp:
+                scenario = sized(replace(DROP, events=events), rate=rate, seconds=seconds)
+                in_rounds = RunOptions(rounds=rounds, buyers=buyers, warm_up_s=warm_up_s, broker=broker, seed=seed)
+                result = run_coroutine(runner.run(scenario, in_rounds, target, progress))
+                return bench_suite.show_result(result, json)
             report = run_coroutine(drop_bench.run(options, target, progress))
     if json:
         emit_json(report)

@@ -66,7 +66,7 @@ def _command(scenario: Scenario) -> Callable[..., int]:
         json: AsJson = False,
     ) -> int:
         options = RunOptions(rounds=rounds, buyers=buyers, warm_up_s=warm_up_s, broker=broker, seed=seed)
-        return _show(_measure([sized(scenario, rate=rate, seconds=seconds)], options, url, quiet=json)[0], json)
+        return show_result(_measure([sized(scenario, rate=rate, seconds=seconds)], options, url, quiet=json)[0], json)
 
     return command
 
@@ -86,7 +86,7 @@ def _with_overload(scenario: Scenario) -> Callable[..., int]:
     ) -> int:
         options = RunOptions(rounds=rounds, buyers=buyers, warm_up_s=warm_up_s, broker=broker, seed=seed)
         load = sized(scenario, rate=rate, seconds=seconds, overload_s=overload_s)
-        return _show(_measure([load], options, url, quiet=json)[0], json)
+        return show_result(_measure([load], options, url, quiet=json)[0], json)
 
     return command
 
@@ -156,7 +156,8 @@ def expiry(
         emit_json(report)
     else:
         show_figures("expiry", report.figures)
-        print("every hold ended and every place is free" if report.passed else "FAILED: holds or places are missing")
+        for check in expiry_bench.measurement(report).checks:
+            print(f"{'holds' if check.holds else 'FAILED'}: {check.name} ({check.detail})")
     return 0 if report.passed else 1
 
 
@@ -253,7 +254,8 @@ def _measure(loads: list[Scenario], options: RunOptions, url: str | None, *, qui
     return results
 
 
-def _show(bench: BenchResult, json: bool) -> int:
+def show_result(bench: BenchResult, json: bool) -> int:
+    """A scenario's rounds. Returns the exit code."""
     if json:
         emit_json(bench)
     else:

@@ -71,7 +71,8 @@ MEASURED = Costs(
 
 
 def measured(file: Path) -> Costs:
-    """The costs that `circle bench drop --json` wrote to a file: its step with the highest sustained rate.
+    """The costs that `circle bench drop --json` wrote to a file: its round with the median CPU, or of a ramp the step
+    with the most outcomes a second.
 
     Raises SettingsError for a file that cannot be read or has no step.
     """
@@ -80,11 +81,15 @@ def measured(file: Path) -> Costs:
         report: Any = msgspec.json.decode(file.read_bytes())
     except (OSError, msgspec.DecodeError) as error:
         raise SettingsError("--measured", f"cannot be read: {error}", got=str(file), example=example) from None
-    steps = report.get("steps") if isinstance(report, dict) else None
-    if not steps:
+    found = report if isinstance(report, dict) else {}
+    steps, rounds = found.get("steps", []), found.get("rounds", [])
+    if not steps and not rounds:
         raise SettingsError("--measured", "is no result of circle bench drop", got=str(file), example=example)
     try:
-        step = max(steps, key=lambda one: one["outcomes_per_s"])
+        if rounds:
+            step = sorted(rounds, key=lambda one: one["our_cpu_us_per_request"])[len(rounds) // 2]
+        else:
+            step = max(steps, key=lambda one: one["outcomes_per_s"])
         cpu_us = dict.fromkeys((*PROCESSES, *SERVICES), 0.0)
         for one in step["cpu"]:
             cpu_us[_part(one["name"])] += one["us_per_request"]

@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,22 @@ def test_drop_bench_persists_and_notifies_every_outcome_alone_and_beside_a_repla
     assert report["p99_ratio"] == round(replay["beside_p99_ms"][0] / replay["alone_p99_ms"][0], 2)
     own = os.getpriority(os.PRIO_PROCESS, 0)  # the gate may run this with less priority itself
     assert (replay["niceness"], replay["diverged"]) == (min(19, own + NICENESS), 0)
+
+
+@pytest.mark.long
+def test_drop_bench_runs_in_rounds_with_a_baseline_and_gives_costs_for_a_size(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load = ["--rate", "60", "--seconds", "2", "--events", "2", "--buyers", "20", "--warm-up-s", "2"]
+    assert run(["bench", "drop", *load, "--rounds", "2", "--json"]) == 0
+    text = capsys.readouterr().out
+    report = json.loads(text)
+    assert len(report["rounds"]) == len(report["baseline"]) == len(report["machine"]["calibration_ms"]) == 2
+    assert {check["name"] for check in report["checks"]} >= {"nothing is lost", "nothing is sold twice"}
+    assert [step["outcomes"]["held"] > 0 for step in report["rounds"]] == [True, True]
+    file = tmp_path / "drop.json"
+    file.write_text(text)
+    assert run(["size", "--requests", "1000", "--measured", str(file)]) == 0
 
 
 @pytest.mark.long

@@ -48,6 +48,13 @@ def test_each_request_has_its_outcome_its_row_and_its_message(name: str, platfor
     assert result.baseline[0].count == RATE * result.scenario.seconds
     assert {process.name for process in step.cpu} >= {"api", "reservations-1", "read-side", "postgres"}
     assert [check.name for check in result.checks if not check.holds] == []
+    assert sum(second.due for second in step.timeline) == step.requests
+    assert sum(sum(second.answers.values()) for second in step.timeline) == step.requests
+    assert bool(step.queues) == (name == "overload")
+    if step.queues:
+        assert all(second.limit > 0 for second in step.queues)
+        for name_of_mean in ("answer_ms", "decided_ms", "persisted_ms"):
+            assert any(getattr(second, name_of_mean) > 0 for second in step.queues), step.queues
     assert step.outcomes["held"] >= (1 if name == "stampede" else step.requests * 0.95)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from msgspec import structs
 
 from connectors.postgres import Connection, connect
 from ops.proof.bench.oversold import oversold
+from ops.proof.bench.queues import QueueSecond, Sample, queues_of
 from ops.proof.bench.replay_under_load import REPLAYS, BesideReport, ReplayRuns, replaying
 from ops.proof.bench.sending import send_plan
 from ops.proof.bench.warm_up import S_MAX, SEED, WarmUp, rate_of, warm_up
@@ -104,6 +105,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0  # from the first request to the last answer
     persisted_s: float = 0.0  # from the last answer until all are in Postgres
     timeline: list[LoadSecond] = []
+    queues: list[QueueSecond] = []  # only where they are measured
 
     @property
     def whole(self) -> bool:
@@ -262,10 +264,17 @@ async def _plan(
     )
 
 
-async def measured(plan: Plan, meter: CpuMeter, stored: Stored, progress: ProgressBars) -> Step:
-    """One rate, until everything is persisted and notified."""
+async def measured(
+    plan: Plan,
+    meter: CpuMeter,
+    stored: Stored,
+    progress: ProgressBars,
+    queues: AbstractContextManager[Sequence[Sample]] | None = None,
+) -> Step:
+    """One rate, until everything is persisted and notified. `queues` gives the samples of a block."""
     meter.start()
-    result = await asyncio.to_thread(send_plan, plan, progress)
+    with queues or nullcontext(()) as samples:
+        result = await asyncio.to_thread(send_plan, plan, progress)
     ended = time.perf_counter()
     not_there = result.outcomes.get(NO_ANSWER, 0) + result.outcomes.get(NOT_SENT, 0)
     not_there += sum(result.outcomes.get(name, 0) for name in ("busy", "not-acknowledged", "rate-limited"))
@@ -292,6 +301,7 @@ async def measured(plan: Plan, meter: CpuMeter, stored: Stored, progress: Progre
         seconds=result.seconds,
         persisted_s=round(persisted_s, 2),
         timeline=result.timeline,
+        queues=queues_of(samples, result.began_at),
     )
 
 

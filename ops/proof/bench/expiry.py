@@ -40,6 +40,7 @@ SINCE = "s after the last deadline"
 HOLDS_MAX = 500_000
 EVENTS = 8
 HOLDS_OF_BUYER = 10
+DUE_WITHIN_S_MAX = 1.0  # beyond it, the holds did not run out in one second
 WRITTEN_PER_S_MIN = 500  # the holds last long enough to be written at this rate
 WRITTEN_S_MIN = 8  # and at least so long
 EARLY_S = 0.5  # CPU is counted from so long before the first deadline
@@ -83,8 +84,18 @@ class ExpiryReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def passed(self) -> bool:
+        """Whether the holds ran out together, every hold ended, and every place is free again."""
+        return self.all_ended and self.due_together
+
+    @property
+    def all_ended(self) -> bool:
         """Whether every hold ended, and every place is free again."""
         return all(one.holds == one.expired == one.free for one in self.rounds)
+
+    @property
+    def due_together(self) -> bool:
+        """Whether all deadlines of a round are within DUE_WITHIN_S_MAX."""
+        return all(one.due_within_s <= DUE_WITHIN_S_MAX for one in self.rounds)
 
 
 async def run(options: ExpiryOptions, target: LoadTarget, progress: ProgressBars) -> ExpiryReport:
@@ -112,7 +123,14 @@ def measurement(report: ExpiryReport) -> Measurement:
         load={"holds": report.options.holds},
         machine=report.machine,
         figures=report.figures,
-        checks=[BenchCheck("every hold ended and every place is free", report.passed, detail)],
+        checks=[
+            BenchCheck("every hold ended and every place is free", report.all_ended, detail),
+            BenchCheck(
+                f"due within {DUE_WITHIN_S_MAX:g} s",
+                report.due_together,
+                ", ".join(f"{one.due_within_s:g} s" for one in report.rounds),
+            ),
+        ],
         charts=[rounds_chart("expiry", report.figures, lambda figure: figure.unit == SINCE)],
     )
 

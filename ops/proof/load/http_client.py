@@ -150,6 +150,16 @@ class HttpClient:
         self._connecting: set[asyncio.Task[None]] = set()
         self.sent = 0
 
+    @property
+    def unsent(self) -> int:
+        """Requests that wait for a connection."""
+        return len(self._waiting) + len(self._connecting)
+
+    @property
+    def unanswered(self) -> int:
+        """Requests that were sent and have no answer yet."""
+        return len(self._sent)
+
     async def request(
         self, method: str, path: str, *, token: str = "", key: str = "", prefer: str = "", body: object = None
     ) -> TimedResponse:

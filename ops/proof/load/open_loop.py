@@ -13,6 +13,7 @@ import sys
 import time
 from bisect import bisect
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from functools import partial
@@ -96,11 +97,19 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LoadSecond(msgspec.Struct, frozen=True):
-    """One second of a loop: the outcomes that came in it, and the latency of the requests that were due in it."""
+    """One second of a loop: the outcomes that came in it, and the latency of the requests that were due in it.
+
+    `due`: requests that were due in it. `answers`: all that came in it, by name. At its end, `unsent` requests wait for
+    a connection of the client, and `unanswered` ones for an answer.
+    """
 
     outcomes: int
     p50_ms: float
     p99_ms: float
+    due: int = 0
+    answers: dict[str, int] = {}
+    unsent: int = 0
+    unanswered: int = 0
 
 
 class Sent(msgspec.Struct, frozen=True, tag="sent"):
@@ -121,6 +130,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, tag="result"):
     latency: Latencies
     client_cpu_s: float
     timeline: list[LoadSecond] = []
+    began_at: float = 0.0  # the clock's time of the first request, in seconds
 
     @property
     def decided(self) -> int:
@@ -157,19 +167,34 @@ def zipf_shares(count: int, exponent: float) -> list[float]:
     return [weight / total for weight in weights]
 
 
-def timeline(answered: list[tuple[float, float]]) -> list[LoadSecond]:
-    """Second by second, from when each request was due and when its outcome came, both in seconds after the start."""
-    if not answered:
-        return []
+def timeline(
+    answered: Sequence[tuple[float, float]],
+    *,
+    dues: Sequence[float] = (),
+    answers: Mapping[int, Counter[str]] | None = None,
+    backlog: Sequence[tuple[int, int]] = (),
+) -> list[LoadSecond]:
+    """Second by second, from when each request was due and when its outcome came, both in seconds after the start.
+
+    `dues`: when all requests were due, those without an outcome, too. `answers`: the names of all answers by second.
+    `backlog`: the requests that were unsent and unanswered at the end of each second.
+    """
+    answers, all_due = answers or {}, Counter(int(at) for at in dues)
     came = Counter(int(at) for _, at in answered)
     due: dict[int, list[float]] = {}
     for due_at, at in answered:
         due.setdefault(int(due_at), []).append(at - due_at)
     seconds = []
-    for number in range(max(came) + 1):
+    for number in range(max((*came, *answers, len(backlog) - 1), default=-1) + 1):
         ordered = sorted(due.get(number, []))
         p50, p99 = (round(percentile(ordered, share) * MS_PER_S, 2) for share in (0.50, 0.99))
-        seconds.append(LoadSecond(came[number], p50, p99))
+        unsent, unanswered = backlog[number] if number < len(backlog) else (0, 0)
+        seconds.append(
+            LoadSecond(
+                outcomes=came[number], p50_ms=p50, p99_ms=p99, due=all_due[number],
+                answers=dict(answers.get(number, {})), unsent=unsent, unanswered=unanswered,
+            )
+        )  # fmt: skip
     return seconds
 
 
@@ -184,6 +209,8 @@ class OpenLoop:
         # Heads and bodies by the numbers of event and section, and by quantity.
         self._requests: dict[tuple[int, int, int], tuple[bytes, bytes]] = {}
         self._answered: list[tuple[float, float]] = []
+        self._answers: dict[int, Counter[str]] = {}
+        self._backlog: list[tuple[int, int]] = []
         self._started = 0.0
         self._probe = client.head("GET", PROBE, b"") + client.lines()
         self._shares = list(accumulate(zipf_shares(len(plan.targets), plan.zipf))) if plan.zipf else None
@@ -196,8 +223,9 @@ class OpenLoop:
         """Send every request when it is due, then wait for the remaining answers."""
         times = due_times(self._plan)
         total = len(times)
-        started = self._started = time.perf_counter()
-        reported = 0.0
+        started, began_at = time.perf_counter(), time.time()
+        self._started, reported = started, 0.0
+        noting = asyncio.create_task(self._note_backlog())
         while self.due < total:
             now = time.perf_counter() - started
             while self.due < total and times[self.due] <= now:
@@ -212,6 +240,7 @@ class OpenLoop:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._all_answered.wait(), DRAIN_S)
             self.outcomes[NO_ANSWER] += self._unanswered
+        noting.cancel()
         return Result(
             due=self.due,
             sent=self._client.sent,
@@ -220,8 +249,15 @@ class OpenLoop:
             places_asked=self.places_asked,
             latency=latencies([at - due_at for due_at, at in self._answered]),
             client_cpu_s=round(time.process_time(), 3),
-            timeline=timeline(self._answered),
+            timeline=timeline(self._answered, dues=times, answers=self._answers, backlog=self._backlog),
+            began_at=began_at,
         )
+
+    async def _note_backlog(self) -> None:
+        """At the end of each second, until cancelled."""
+        while True:
+            await asyncio.sleep(self._started + len(self._backlog) + 1 - time.perf_counter())
+            self._backlog.append((self._client.unsent, self._client.unanswered))
 
     def _send(self, due_at: float) -> None:
         if self._unanswered >= UNANSWERED_MAX:
@@ -257,6 +293,7 @@ class OpenLoop:
 
     def _ended(self, outcome: str) -> None:
         self.outcomes[outcome] += 1
+        self._answers.setdefault(int(time.perf_counter() - self._started), Counter())[outcome] += 1
         self._unanswered -= 1
         if not self._unanswered:
             self._all_answered.set()

@@ -42,7 +42,7 @@ def charts(bench: BenchResult) -> dict[str, str]:
     name, timeline = bench.scenario.name, bench.rounds[-1].timeline
     latency = {"p99": [second.p99_ms for second in timeline], "p50": [second.p50_ms for second in timeline]}
     outcomes = {"outcomes": [float(second.outcomes) for second in timeline]}
-    return {
+    return _queue_charts(bench) | {
         f"{name}-latency.svg": line_chart(
             f"{name}: latency of the requests of each second", "seconds", "ms to the outcome", latency
         ),
@@ -50,6 +50,20 @@ def charts(bench: BenchResult) -> dict[str, str]:
             f"{name}: outcomes in each second", "seconds", "outcomes a second", outcomes
         ),
     }
+
+
+def _queue_charts(bench: BenchResult) -> dict[str, str]:
+    """The queues of the last round, where they were measured."""
+    name, last = bench.scenario.name, bench.rounds[-1]
+    if not last.queues:
+        return {}
+    lengths = {
+        "no connection yet": [float(second.unsent) for second in last.timeline],
+        "sent, no answer": [float(second.unanswered) for second in last.timeline],
+        "in the line of admission": [float(second.in_line) for second in last.queues],
+        "undecided": [float(second.undecided) for second in last.queues],
+    }
+    return {f"{name}-queues.svg": line_chart(f"{name}: queues in each second", "seconds", "requests", lengths)}
 
 
 def measurement_charts(one: Measurement) -> dict[str, str]:

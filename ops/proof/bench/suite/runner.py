@@ -8,12 +8,15 @@ shows what the network, the client and the machine take. Before each round a fix
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import msgspec
 
 from connectors.postgres import connect
 from ops.proof.bench.drop import PlatformRows, Step, measured
 from ops.proof.bench.oversold import oversold
+from ops.proof.bench.queues import Sample, sampled
 from ops.proof.bench.sending import send_plan
 from ops.proof.bench.suite.figures import (
     BenchResult,
@@ -69,7 +72,8 @@ async def run(scenario: Scenario, options: RunOptions, target: LoadTarget, progr
                 calibration.measure()
                 if number % 2 == 0:
                     baseline.append(await stage.baseline(plan))
-                rounds.append(await measured(plan, target.meter, PlatformRows(connection), progress))
+                queues = _queues(target) if scenario.overload_s else None
+                rounds.append(await measured(plan, target.meter, PlatformRows(connection), progress, queues))
                 if number % 2:
                     baseline.append(await stage.baseline(plan))
         sold_twice = await oversold(connection, targets)
@@ -87,6 +91,10 @@ async def run(scenario: Scenario, options: RunOptions, target: LoadTarget, progr
         checks=checks_of(scenario, rounds, sold_twice),
         goals=goals_of(scenario, rounds),
     )
+
+
+def _queues(target: LoadTarget) -> AbstractContextManager[Sequence[Sample]]:
+    return sampled(target.url, target.settings.operator_token or "", target.metrics_urls)
 
 
 class _Stage:

@@ -156,7 +156,7 @@ SCENARIOS = {
         Scenario(
             name="overload",
             about="ten times the rate for a while, and then the rate again",
-            rate=200,
+            rate=500,  # ten times as much is more than two cores answer
             seconds=10,
             events=8,
             overload_s=30,

@@ -109,6 +109,16 @@ def test_costs_are_read_from_a_bench_and_kept_by_part(tmp_path: Path) -> None:
     assert found.source == "drop.json: 990 outcomes/s"
 
 
+def test_of_rounds_the_one_with_the_median_cost_counts(tmp_path: Path) -> None:
+    rounds = [
+        {"outcomes_per_s": 990.0, "our_cpu_us_per_request": us, "cpu": [{"name": "api", "us_per_request": us}]}
+        for us in (300.0, 100.0, 200.0)
+    ]
+    file = tmp_path / "drop.json"
+    file.write_bytes(msgspec.json.encode({"rounds": rounds}))
+    assert measured(file).cpu_us["api"] == 200.0
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"[]", b'{"steps": []}', b'{"steps": [{"outcomes_per_s": 1}]}', b'{"steps": [7]}']
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from ops.proof.bench.expiry import HOLDS_MAX, ExpiryOptions, ExpiryReport, ExpiryRound, figures_of
+from ops.proof.bench.expiry import HOLDS_MAX, ExpiryOptions, ExpiryReport, ExpiryRound, figures_of, measurement
 from ops.proof.load.statistics import ProcessCpu
 from pipelines.reservations.core.limits import HOLD_TTL_S_MAX
 from tests.harness.bench_results import result_of
@@ -29,6 +29,13 @@ def test_every_hold_ends_and_every_place_is_free() -> None:
     assert report(ROUND).passed
     assert not report(replace(ROUND, expired=99)).passed
     assert not report(replace(ROUND, free=99)).passed
+
+
+def test_holds_that_do_not_run_out_within_a_second_are_another_load() -> None:
+    late = report(replace(ROUND, due_within_s=1.1))
+    assert not late.passed
+    assert [check.name for check in measurement(late).checks if not check.holds] == ["due within 1 s"]
+    assert measurement(report(ROUND)).passed
 
 
 def test_the_figures_are_those_of_the_rounds() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 
 import pytest
 
@@ -88,3 +89,11 @@ def test_a_timeline_counts_outcomes_when_they_come_and_latency_when_requests_wer
     answered = [(0.5, 0.6), (0.9, 2.1), (2.0, 2.5)]
     assert timeline(answered) == [LoadSecond(1, 100.0, 1_200.0), LoadSecond(0, 0.0, 0.0), LoadSecond(2, 500.0, 500.0)]
     assert timeline([]) == []
+
+
+def test_a_timeline_also_counts_answers_that_are_no_outcomes_and_the_backlog() -> None:
+    answers = {0: Counter(held=1), 2: Counter(busy=3)}
+    first, second, third = timeline([(0.5, 0.6)], dues=[0.5, 0.7, 1.2], answers=answers, backlog=[(0, 2), (1, 2)])
+    assert (first.outcomes, first.due, first.answers, first.unanswered) == (1, 2, {"held": 1}, 2)
+    assert (second.outcomes, second.due, second.answers, second.unsent) == (0, 1, {}, 1)
+    assert (third.outcomes, third.due, third.answers, third.unanswered) == (0, 0, {"busy": 3}, 0)
