@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -27,6 +27,15 @@ POLL_S = 0.2
 FETCH_KB_MAX = 16_384  # what the client reads ahead, per partition that is read
 
 FOLLOWING: dict[str, object] = {"fetch.wait.max.ms": 500, "fetch.min.bytes": 65_536}
+
+
+class Located(Protocol):
+    """A record with its place and its timestamp (its kind, and milliseconds since the Unix epoch), as clients give
+    them."""
+
+    def partition(self) -> int | None: ...
+    def offset(self) -> int | None: ...
+    def timestamp(self) -> tuple[int, int]: ...
 
 
 class LogTruncated(CircleError):
@@ -222,7 +231,7 @@ def few_collections() -> Iterator[None]:
 
 def record_of(message: Message) -> LogRecord:
     """A record without its Kafka client."""
-    return LogRecord(offset_of(message), message.timestamp()[1], key_of(message), message.value())
+    return LogRecord(offset_of(message), stamp_of(message), key_of(message), message.value())
 
 
 def key_of(message: Message) -> bytes | None:
@@ -231,14 +240,19 @@ def key_of(message: Message) -> bytes | None:
     return key.encode() if isinstance(key, str) else key
 
 
-def offset_of(message: Message) -> int:
+def stamp_of(message: Located) -> int:
+    """A consumed record's timestamp in milliseconds: its broker's, or its producer's."""
+    return message.timestamp()[1]
+
+
+def offset_of(message: Located) -> int:
     """The offset a consumed record stands at."""
     offset = message.offset()
     assert offset is not None
     return offset
 
 
-def log_place(message: Message) -> tuple[int, int]:
+def log_place(message: Located) -> tuple[int, int]:
     """Partition and offset of a consumed record."""
     partition = message.partition()
     assert partition is not None

@@ -14,6 +14,7 @@ from connectors.log_bounds import end_of, readable
 from connectors.settings import Settings
 from schemas.codec import Undecodable
 from schemas.facts import Envelope, RecordedFact
+from schemas.ids import position_text
 from schemas.topics import COMMANDS
 
 END_LATE_MAX = 10_000  # the embedded broker reports an end too low by a batch at most: we look so far behind it
@@ -51,7 +52,7 @@ class CommandPlaces:
         if self._is_there(partition, at.offset, end, seen):
             self._seen[partition] = at.offset
             return ""
-        return f"a fact of command {partition}-{at.offset}, but {COMMANDS}[{partition}] ends at {end}"
+        return f"a fact of command {position_text(partition, at.offset)}, but {COMMANDS}[{partition}] ends at {end}"
 
     def _is_there(self, partition: int, offset: int, end: int, seen: int) -> bool:
         if offset < end:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
+from schemas.ids import position_text
 from schemas.topics import FACTS
 from sinks.dead_letters import Header
 from sinks.kafka_transaction import Outgoing
@@ -45,7 +46,7 @@ def recorded_again(recorded: RecordedFact, codec: Codec) -> StoredRecord:
     """
     at = recorded.envelope
     headers: list[Header] = [
-        ("ce_id", f"{at.partition}-{at.offset}-{at.index}"),
+        ("ce_id", position_text(at.partition, at.offset, at.index)),
         ("ce_type", type(recorded.fact).__name__),
     ]
     record = Outgoing(

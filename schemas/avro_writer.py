@@ -12,7 +12,8 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
-LONG_MIN, LONG_MAX = -(2**63), 2**63 - 1
+from schemas.field_types import LONG_MAX, LONG_MIN
+
 _TWO_BYTES = 1 << 14
 _MORE = [bytes((bits & 0x7F | 0x80, bits >> 7 | 0x80)) for bits in range(_TWO_BYTES)]
 _LAST = [bytes((bits,)) if bits < 0x80 else bytes((bits & 0x7F | 0x80, bits >> 7)) for bits in range(_TWO_BYTES)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeAlias
 
+LONG_MIN, LONG_MAX = -(2**63), 2**63 - 1  # what an Avro long, and PostgreSQL's bigint, can be
 INT32, FLAG = "an int of Avro", "0 or 1"
 
 Int32: TypeAlias = Annotated[int, INT32]

@@ -47,6 +47,7 @@ LogTime = NewType("LogTime", int)
 US_PER_S = 1_000_000
 US_PER_MS = 1_000
 TIME_MS_MAX = 253_402_300_799_999  # the last millisecond of the year 9999, where calendars end
+POSITION_DIGITS_MAX = 19  # of an offset, which has 64 bits
 TICKETS = uuid.UUID("6f1c3c5e-0d0b-5a37-9c52-6e5f3f0a7b11")  # the namespace of ticket ids; any text may follow
 
 
@@ -58,6 +59,16 @@ def stamped(timestamp_ms: int) -> int:
     return timestamp_ms * US_PER_MS if 0 <= timestamp_ms <= TIME_MS_MAX else 0
 
 
+def position_text(partition: int, offset: int, index: int | None = None) -> str:
+    """A fact's position as text, "3-1200-0"; without an index a command's, "3-1200"."""
+    return f"{partition}-{offset}" if index is None else f"{partition}-{offset}-{index}"
+
+
+def is_of_whole_command(position: str) -> bool:
+    """Whether a position as text is a command's, which stands for all of its facts."""
+    return position.count("-") == 1
+
+
 class Position(msgspec.Struct, frozen=True, order=True, gc=False):
     """A fact's position: its command's partition and offset, and its index among that command's facts."""
 
@@ -66,15 +77,19 @@ class Position(msgspec.Struct, frozen=True, order=True, gc=False):
     index: int = 0
 
     def __str__(self) -> str:
-        return f"{self.partition}-{self.offset}-{self.index}"
+        return position_text(self.partition, self.offset, self.index)
 
     @classmethod
     def parse(cls, text: str) -> Position:
-        """Read the text that ``str`` wrote; a missing index is 0. Raises ValueError that names the text."""
+        """Read what `position_text` wrote; a missing index is 0. Raises ValueError that names the text."""
         parts = text.split("-")
-        if len(parts) not in (2, 3) or not all(part.isdecimal() for part in parts):
+        if len(parts) not in (2, 3) or not all(map(_is_number, parts)):
             raise ValueError(f"not a position (partition-offset[-index]): {text!r}")
         return cls(*map(int, parts))
+
+
+def _is_number(text: str) -> bool:
+    return len(text) <= POSITION_DIGITS_MAX and text.isascii() and text.isdecimal()
 
 
 def reservation_id(user: UserId, key: str) -> ReservationId:

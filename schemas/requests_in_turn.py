@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 from schemas.avro_reader import ID_CHARS_MAX, INT_MAX
 from schemas.commands import ReserveInTurn, ReserveTickets
+from schemas.field_types import LONG_MAX, LONG_MIN
 from schemas.ids import NOBODY, CommandId, EventId
 
 REQUESTS_MAX = 200  # about 170 bytes each: the record stays far below a command's limit, and its facts are one batch
 DIGITS_MAX = 20  # of a 64-bit number with its sign
-LONG_MIN, LONG_MAX = -(2**63), 2**63 - 1
 
 
 def in_turn(event_id: EventId, command_id: CommandId, requests: Sequence[ReserveTickets]) -> ReserveInTurn:

@@ -15,10 +15,11 @@ from confluent_kafka import Message as ConsumedRecord
 
 from connectors.errors import ServiceUnreachable
 from connectors.kafka import producer
+from connectors.log_reader import log_place, stamp_of
 from connectors.logs import Log
 from connectors.settings import Settings
 from schemas import cloudevents
-from schemas.ids import stamped
+from schemas.ids import position_text, stamped
 from schemas.times import rfc3339
 from schemas.topics import dead_letters
 from sinks.kafka_transaction import Outgoing
@@ -49,7 +50,7 @@ class LetterSource(Protocol):
     def key(self) -> Any: ...
     def value(self) -> Any: ...
     def headers(self) -> Any: ...
-    def timestamp(self) -> Any: ...
+    def timestamp(self) -> tuple[int, int]: ...
 
 
 def dead_letter(record: LetterSource, error: str, *, by: str = "") -> Outgoing:
@@ -63,7 +64,7 @@ def dead_letter(record: LetterSource, error: str, *, by: str = "") -> Outgoing:
         "origin_topic": topic,
         "origin_partition": str(record.partition()),
         "origin_offset": str(record.offset()),
-        "origin_timestamp": str(record.timestamp()[1]),
+        "origin_timestamp": str(stamp_of(record)),
         "error": error[:ERROR_CHARS_MAX],
         **({SET_ASIDE_BY: by} if by else {}),
     }
@@ -94,8 +95,8 @@ def dead_letter(record: LetterSource, error: str, *, by: str = "") -> Outgoing:
 
 def _attributes(record: LetterSource) -> list[Header]:
     """What makes the letter of a foreign record a CloudEvent."""
-    place = f"{record.topic()}-{record.partition()}-{record.offset()}"
-    whole = cloudevents.headers(cloudevents.DEAD_LETTERS, place, LETTER, rfc3339(stamped(record.timestamp()[1])))
+    place = f"{record.topic()}-{position_text(*log_place(record))}"
+    whole = cloudevents.headers(cloudevents.DEAD_LETTERS, place, LETTER, rfc3339(stamped(stamp_of(record))))
     return [(name, "application/octet-stream" if name == "content-type" else value) for name, value in whole]
 
 

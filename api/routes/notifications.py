@@ -11,7 +11,7 @@ from api.http.problem import Problem, not_found
 from api.http.routing import Call, json
 from api.shapes.reservations import NotificationOut, NotificationsQuery, ReadAllOut, UnreadOut
 from connectors import clock
-from schemas.ids import Position
+from schemas.ids import Position, position_text
 from schemas.times import utc
 
 
@@ -67,7 +67,7 @@ async def delete(call: Call, notification: str) -> HTTPResponse:
 def out(row: asyncpg.Record) -> NotificationOut:
     """A row as the API shows it."""
     return NotificationOut(
-        id=f"{row['outbound_partition']}-{row['outbound_offset']}",
+        id=position_text(row["outbound_partition"], row["outbound_offset"]),
         kind=row["kind"],
         event_id=row["event_id"],
         reservation_id=row["reservation_id"],

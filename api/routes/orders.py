@@ -34,7 +34,7 @@ from api.shapes.orders import (
 )
 from pipelines.history.explain import Explanation
 from schemas.facts import Reason
-from schemas.ids import EventId, ReservationId, UserId
+from schemas.ids import EventId, ReservationId, UserId, position_text
 from schemas.money import plain
 from schemas.times import rfc3339_of, utc
 
@@ -131,7 +131,7 @@ def _cells(row: asyncpg.Record) -> tuple[object, ...]:
         row["payment"], row["ticket_type"], row["ticket_type_id"], row["quantity"], " ".join(row["seats"]),
         plain(row["amount_minor"], currency), plain(row["refunded"], currency), currency, row["amount_minor"],
         row["refunded"], row["promo_code"], row["buyer_name"], row["buyer_email"], row["user_id"],
-        f"{row['partition']}-{row['offset']}",
+        position_text(row["partition"], row["offset"]),
     )  # fmt: skip
 
 

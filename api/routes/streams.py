@@ -7,7 +7,6 @@ stream has no queue: the missed events of a slow client wait in Postgres, not in
 from __future__ import annotations
 
 import asyncio
-import re
 from time import time
 
 import msgspec
@@ -25,7 +24,8 @@ from api.routes.notifications import out
 from api.routes.ticket_types import availability_seen
 from api.shapes.base import StreamQuery, StreamTicketIn, StreamTicketOut
 from api.shapes.events import EventStreamQuery
-from schemas.ids import EventId
+from schemas.field_types import LONG_MAX
+from schemas.ids import EventId, Position, position_text
 
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 HELLO = "retry: 2000\n: connected\n\n"
@@ -34,7 +34,6 @@ PAUSE_S = 0.25  # an event's stream sends at most four times a second
 PARTITION_MAX = 2**31 - 1
 START, FIRST = "start", (-1, 0)  # no id comes before the first message's, so the client sends a word
 _ticket = msgspec.json.Decoder(StreamTicketIn)
-_ID = re.compile(r"(\d{1,10})-(\d{1,18})(?:-\d{1,9})?", re.ASCII)
 
 
 async def notifications(call: Call) -> HTTPResponse | None:
@@ -93,7 +92,7 @@ async def event(call: Call, event_id: EventId) -> HTTPResponse | None:
             for name, (state, data) in news.items():
                 if state != shown.get(name):
                     shown[name] = state
-                    await response.send(_event(f"{partition}-{max(applied, 0)}", name, data))
+                    await response.send(_event(position_text(partition, max(applied, 0)), name, data))
             await asyncio.sleep(PAUSE_S)
             # Counts may be DOOR_COUNTS_S old, so they are read once more after a change.
             patience = DOOR_COUNTS_S if at_door and changed else HEARTBEAT_S
@@ -138,8 +137,11 @@ def _last_event_id(call: Call) -> tuple[int, int] | None:
         return None
     if text == START:
         return FIRST
-    match = _ID.fullmatch(text)
-    if match is None or int(match[1]) > PARTITION_MAX:
+    try:
+        last = Position.parse(text)
+    except ValueError:
+        last = None
+    if last is None or last.partition > PARTITION_MAX or last.offset > LONG_MAX:
         name, detail = "Last-Event-ID", "has to be an id of this stream (partition-offset), or start"
         raise Problem("invalid-header", f"{name}: {detail}", field=name, errors=(FieldError(name, detail),))
-    return int(match[2]), int(match[1])
+    return last.offset, last.partition

@@ -18,7 +18,7 @@ from confluent_kafka import Message
 from fastavro.write import Writer
 
 from connectors.errors import CircleError
-from connectors.log_reader import LogReader, key_of, offset_of, partitions_of
+from connectors.log_reader import LogReader, key_of, offset_of, partitions_of, stamp_of
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from ops.archive.records import Archived, OtherNames, former_schemas, restored, schema_of, stored
@@ -78,7 +78,7 @@ class Span(msgspec.Struct, frozen=True):
     last_ms: int | None = None
 
     def has(self, message: Message) -> bool:
-        offset, stamp = offset_of(message), message.timestamp()[1]
+        offset, stamp = offset_of(message), stamp_of(message)
         return (
             (self.first_offset is None or offset >= self.first_offset)
             and (self.last_offset is None or offset <= self.last_offset)
@@ -201,7 +201,7 @@ def archived(message: Message) -> Archived:
     headers: list[Any] = list(message.headers() or [])
     return Archived(
         offset=offset_of(message),
-        timestamp_ms=message.timestamp()[1],
+        timestamp_ms=stamp_of(message),
         key=key_of(message),
         value=message.value(),
         headers=[(name, value.encode() if isinstance(value, str) else value) for name, value in headers],

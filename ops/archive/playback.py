@@ -23,7 +23,7 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartit
 from connectors import clock
 from connectors.errors import CircleError, ServiceUnreachable
 from connectors.kafka import METADATA_TIMEOUT_S, StopFlag, consumer, producer
-from connectors.log_reader import LogReader, partitions_of
+from connectors.log_reader import LogReader, partitions_of, stamp_of
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from ops.archive.export import BadArchive, manifest_of, records_of
@@ -151,7 +151,7 @@ class _Source:
 
 def _of_log(reader: LogReader, partition: int) -> Iterator[RecordedCommand]:
     for message in reader.messages():
-        yield RecordedCommand(message.timestamp()[1], partition, message.offset() or 0, message.value())
+        yield RecordedCommand(stamp_of(message), partition, message.offset() or 0, message.value())
 
 
 def _of_file(path: Path, partition: int) -> Iterator[RecordedCommand]:

@@ -53,6 +53,7 @@ from pipelines.projections.flow import Projections
 from pipelines.projections.snapshot import PROJECTIONS
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
+from schemas.ids import position_text
 from schemas.topics import FACTS
 
 BATCH = 2_000
@@ -313,7 +314,7 @@ async def _settle(
     return GenerationReport(
         facts=builder.facts,
         positions={
-            partition: f"{partition}-{at.offset}-{at.index}"
+            partition: position_text(partition, at.offset, at.index)
             for partition, at in builder.positions().items()
             if at.offset >= 0
         },

@@ -16,6 +16,7 @@ from connectors.postgres import Connection
 from connectors.sql_files import queries
 from ops.migrations.tables import DERIVED_TABLES, NEXT_GENERATION, PREVIOUS_GENERATION
 from pipelines.positions import AppliedPosition
+from schemas.ids import position_text
 
 NEXT, PREVIOUS = NEXT_GENERATION, PREVIOUS_GENERATION
 LEFT = "generation_left"  # the live tables' schema in the middle of a swap
@@ -98,8 +99,8 @@ async def _only_in(
 def _difference(key: str, live: dict[str, Any] | None, new: dict[str, Any] | None, called: str) -> RowDifference:
     row = new if new is not None else live
     assert row is not None
-    place = [row.get(f"updated_{name}", row.get(name)) for name in ("offset", "index")]
-    position = f"{row['partition']}-{place[0]}-{place[1]}"
+    place: list[Any] = [row.get(f"updated_{name}", row.get(name)) for name in ("offset", "index")]
+    position = position_text(row["partition"], *place)
     if live is None or new is None:
         return RowDifference(key, position, f"only {called if live is None else 'live'}")
     fields = [

@@ -15,6 +15,7 @@ import msgspec
 from pipelines.intake import Intake
 from schemas import facts as f
 from schemas.facts import RecordedFact
+from schemas.ids import position_text
 
 DIFFERENCES_KEPT_MAX = 100  # listed ones; all are counted
 
@@ -95,7 +96,7 @@ def compare(report: ShadowReport, recorded: Iterable[Decided], shadow: Iterable[
             at = mine.facts[0].envelope
             report.differences.append(
                 ShadowDifference(
-                    position=f"{at.partition}-{at.offset}",
+                    position=position_text(at.partition, at.offset),
                     event_id=at.event_id,
                     change=change,
                     recorded=_only_in(facts, mine.facts),

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from api.auth.keys import KeyRing, read_jwks
 from connectors.errors import CircleError
-from connectors.log_reader import LogReader, chosen, key_of, offset_of
+from connectors.log_reader import LogReader, chosen, key_of, offset_of, stamp_of
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from pipelines.history.receipts import BadReceipt, Receipt, read, record_digest
@@ -72,7 +72,7 @@ def _look(settings: Settings, receipt: Receipt) -> ReceiptResult:
                 reservation_id=getattr(command, "reservation_id", ""),
                 reservation_ids=list(command.reservation_ids) if isinstance(command, ReserveInTurn) else [],
                 event_id=getattr(command, "event_id", ""),
-                time=rfc3339(stamped(message.timestamp()[1])),
+                time=rfc3339(stamped(stamp_of(message))),
                 partition=receipt.partition,
                 offset=receipt.offset,
             )

@@ -31,6 +31,7 @@ from connectors.log_reader import (
     offset_of,
     partitions_of,
     record_of,
+    stamp_of,
 )
 from connectors.postgres import Connection, Database
 from connectors.schema_registry import codec_of
@@ -48,7 +49,7 @@ from pipelines.reservations.flow import GROUP
 from pipelines.reservations.snapshot import state_from
 from pipelines.reservations.snapshot_store import SnapshotStore
 from schemas.codec import Codec
-from schemas.ids import NO_EVENT, US_PER_S, EventId, TicketId, UserId
+from schemas.ids import NO_EVENT, US_PER_S, EventId, TicketId, UserId, position_text
 from schemas.placement import partition_of
 from schemas.topics import COMMANDS, FACTS
 
@@ -145,7 +146,7 @@ class PartitionRun:
                 if end is not None and offset >= end:
                     return False
                 if only is not None and key_of(message) not in (only, None):
-                    skip(message.timestamp()[1])
+                    skip(stamp_of(message))
                 else:
                     try:
                         read(record_of(message))
@@ -216,7 +217,10 @@ def _finish(
         what = f"the group {GROUP} has committed offset {decided}, and this command has no (complete) facts"
         verifier.found(
             Divergence(
-                kind=DivergenceKind.LOST_COMMAND, position=f"{number}-{run.read_to + 1}", event_id=NO_EVENT, what=what
+                kind=DivergenceKind.LOST_COMMAND,
+                position=position_text(number, run.read_to + 1),
+                event_id=NO_EVENT,
+                what=what,
             )
         )
     verifier.finish()
@@ -250,7 +254,7 @@ def _compare_rows(run: PartitionRun, store: SnapshotStore, result: PartitionResu
         folded = run.verifier.states.get(event_id) or EventState(event_id)
         at, through = rows.position.offset, run.verifier.through
         if not through <= at <= run.read_to or run.verifier.busy_event == event_id:
-            what = f"Postgres is at {run.partition}-{at}, the log is verified through {through}"
+            what = f"Postgres is at {position_text(run.partition, at)}, the log is verified through {through}"
             result.not_compared.append(f"event {event_id}: {what}")
             if run.verifier.busy_event != event_id:
                 _derived(
@@ -295,7 +299,7 @@ def _rows_at_our_position(
 
 
 def _derived(run: PartitionRun, kind: DivergenceKind, event_id: EventId, differences: list[str]) -> None:
-    position = f"{run.partition}-{run.verifier.through}"
+    position = position_text(run.partition, run.verifier.through)
     for what in differences:
         run.verifier.found(
             Divergence(kind=kind, position=position, event_id=event_id, what=f"event {event_id}: {what}")

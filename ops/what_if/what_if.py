@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from connectors.errors import CircleError
-from connectors.log_reader import LogReader, few_collections, key_of, offset_of, partitions_of
+from connectors.log_reader import LogReader, few_collections, key_of, offset_of, partitions_of, stamp_of
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from ops.explain.event_past import NotOnTheLog, facts_of
@@ -171,7 +171,7 @@ def _run(
         bar = progress.bar(name, reader.high)
         for message in reader.messages(end):
             offset = offset_of(message)
-            log_time = max(log_time, stamped(message.timestamp()[1]))
+            log_time = max(log_time, stamped(stamp_of(message)))
             if offset % BAR_EVERY == 0:
                 bar.set(offset)
             if key_of(message) in (key, None):

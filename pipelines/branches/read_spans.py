@@ -14,6 +14,7 @@ from connectors.tracing import OpenSpan, SpanRole, Tracer, traceparent_of
 from pipelines.branches.branch import Part
 from pipelines.branches.positions import Admitted
 from schemas.facts import RecordedFact
+from schemas.ids import position_text
 from schemas.topics import FACTS
 
 
@@ -49,7 +50,7 @@ class ReadSpans:
         for fact, parent in traced:
             at, name = fact.envelope, f"write rows of {type(fact.fact).__name__}"
             span = tracer.begin(name, SpanRole.CONSUMER, parent=parent, links=filter(None, [whole.traceparent]))
-            span.set(circle__position=f"{at.partition}-{at.offset}-{at.index}")
+            span.set(circle__position=position_text(at.partition, at.offset, at.index))
             spans.append(span)
             contexts[at.partition, at.offset, at.index] = span.traceparent
         return replace(batch, parts=_with(batch, contexts), spans=cls(whole, spans))

@@ -32,6 +32,7 @@ from pipelines.watch.fact_positions import first_fact_at
 from pipelines.watch.topic_reader import TopicReader
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
+from schemas.ids import position_text
 from schemas.topics import FACTS
 
 LOOK_EVERY_S = 2.0  # an operator waits for it; a look is one indexed query
@@ -171,7 +172,8 @@ async def end(connection: Connection, asked: AskedRedrive, error: str) -> None:
 
 def missing(asked: AskedRedrive) -> str:
     """The error of a request about a fact that the log does not have."""
-    return f"{FACTS}[{asked.partition}] has no readable fact {asked.partition}-{asked.offset}-{asked.index}"
+    place = position_text(asked.partition, asked.offset, asked.index)
+    return f"{FACTS}[{asked.partition}] has no readable fact {place}"
 
 
 def _from(asked: AskedRedrive, reader: TopicReader, codec: Codec, start: int) -> FoundFact | None:

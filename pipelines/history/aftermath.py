@@ -14,7 +14,7 @@ from pipelines.reservations.core.rules.paying import why_not_again
 from pipelines.reservations.core.state import EventState, Reservation
 from schemas import facts as f
 from schemas.facts import Reason, RecordedFact
-from schemas.ids import TicketTypeId
+from schemas.ids import TicketTypeId, position_text
 from schemas.money import formatted
 from schemas.statuses import (
     ChoreKind,
@@ -182,7 +182,7 @@ def _where_it_went(state: EventState, ticket_type_id: TicketTypeId, seat: str) -
         return ""
     for one in state.reservations.values():
         if one.status in s.LIVE and one.ticket_type_id == ticket_type_id and seat in one.seats:
-            return f"had gone to the request at {one.partition}-{one.offset} ({one.status})"
+            return f"had gone to the request at {position_text(one.partition, one.offset)} ({one.status})"
     return "had been held back or was another seller's"
 
 

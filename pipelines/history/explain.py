@@ -14,7 +14,7 @@ from pipelines.reservations.core.state import EventState, Reservation, Section
 from schemas import facts as f
 from schemas.commands import Command, ReserveTickets
 from schemas.facts import Reason, RecordedFact
-from schemas.ids import NO_RESERVATION, EventId, ReservationId, TicketTypeId
+from schemas.ids import NO_RESERVATION, EventId, ReservationId, TicketTypeId, position_text
 from schemas.statuses import ReservationStatus, WaitlistStatus
 from schemas.times import rfc3339
 
@@ -125,7 +125,7 @@ class Explanation(msgspec.Struct, kw_only=True):
         section = _section(state, fact) if aftermath.counts_what_is_free(fact) else None
         self.later.append(
             Later(
-                position=f"{at.partition}-{at.offset}-{at.index}",
+                position=position_text(at.partition, at.offset, at.index),
                 time=rfc3339(at.log_time),
                 what=type(fact).__name__,
                 reason=str(getattr(fact, "reason", "")),
@@ -164,7 +164,7 @@ def _decision(
     if reason == Reason.LIMIT_EXCEEDED:
         own = [_position(one) for one in _live(state) if one.user_id == fact.user_id]
     return Decision(
-        position=f"{at.partition}-{at.offset}-{at.index}",
+        position=position_text(at.partition, at.offset, at.index),
         log_time=at.log_time,
         time=rfc3339(at.log_time),
         rules_version=at.rules_version,
@@ -208,7 +208,7 @@ def _live(state: EventState) -> list[Reservation]:
 
 
 def _position(one: Reservation) -> str:
-    return f"{one.partition}-{one.offset}"
+    return position_text(one.partition, one.offset)
 
 
 def _section(state: EventState, fact: f.Fact) -> Section | None:

@@ -5,7 +5,6 @@ Guarantee: the state after `until` is the state that a worker had then: same `ev
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
@@ -15,10 +14,8 @@ from pipelines.intake import Intake
 from pipelines.reservations.core.evolve import fold
 from pipelines.reservations.core.state import EventState
 from schemas.facts import RecordedFact
-from schemas.ids import EventId, Position
+from schemas.ids import EventId, Position, is_of_whole_command
 from schemas.times import micros_of
-
-_POSITION = re.compile(r"\d+-\d+(-\d+)?")
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -43,15 +40,20 @@ def moment(text: str | None) -> Moment:
     """Read "2026-05-01T20:00:00Z" (any offset), "3-1200" or "3-1200-1". Raises ValueError that names the text."""
     if text is None:
         return Moment()
-    if _POSITION.fullmatch(text):
-        return Moment(position=Position.parse(text), whole_command=text.count("-") == 1)
+    try:
+        return Moment(position=Position.parse(text), whole_command=is_of_whole_command(text))
+    except ValueError:
+        return Moment(log_time=_log_time(text))
+
+
+def _log_time(text: str) -> int:
     try:
         when = datetime.fromisoformat(text)
     except ValueError:
         when = None
     if when is None or when.tzinfo is None:
         raise ValueError(f"{text!r} is neither a time with its offset (2026-05-01T20:00:00Z) nor a position (3-1200)")
-    return Moment(log_time=micros_of(when))
+    return micros_of(when)
 
 
 class EventFold:

@@ -7,7 +7,7 @@ import msgspec
 from pipelines.reservations.core.seating import row_label
 from pipelines.reservations.core.state import LIVE, EventState, Section
 from schemas.facts import RecordedFact
-from schemas.ids import EventId, TicketTypeId
+from schemas.ids import EventId, TicketTypeId, position_text
 from schemas.statuses import ReservationStatus
 
 FREE, HELD, SOLD, LOCKED = ".", "h", "s", "x"
@@ -65,7 +65,7 @@ def seat_map(state: EventState, last: RecordedFact | None) -> SeatMap:
         exists=state.details is not None,
         title=state.details.title if state.details is not None else "",
         status=state.status if state.details is not None else "",
-        position="" if at is None else f"{at.partition}-{at.offset}-{at.index}",
+        position="" if at is None else position_text(at.partition, at.offset, at.index),
         log_time=0 if at is None else at.log_time,
         sections=[
             _section(section, letters[section.ticket_type_id])

@@ -28,7 +28,7 @@ from schemas import facts as f
 from schemas.codec import HEADER_BYTES, Codec, Undecodable
 from schemas.commands import Command
 from schemas.facts import Envelope, RecordedFact
-from schemas.ids import NO_EVENT, NOBODY, EventId, LogTime, SubjectId, stamped
+from schemas.ids import NO_EVENT, NOBODY, EventId, LogTime, SubjectId, position_text, stamped
 from schemas.record import LogRecord
 from schemas.recorded_facts import envelopes
 
@@ -382,7 +382,7 @@ class PartitionVerifier:
         self.found(
             Divergence(
                 kind=kind,
-                position=f"{self.partition}-?" if position is None else f"{self.partition}-{position[0]}-{position[1]}",
+                position=f"{self.partition}-?" if position is None else position_text(self.partition, *position),
                 event_id=event_id,
                 what=what,
                 record="" if record is None else f"tickets.facts[{self.partition}]@{record.offset}",

@@ -25,6 +25,7 @@ from confluent_kafka import (
 
 from connectors.errors import ServiceUnreachable
 from connectors.kafka import METADATA_TIMEOUT_S, committed_offsets, consumer, partition_count
+from connectors.log_reader import stamp_of
 from connectors.postgres import Connection, Database
 from connectors.settings import Settings
 from connectors.sql_files import queries
@@ -163,7 +164,7 @@ class Survey:
         """The lag between `at` and the end of each partition. If only a transaction's mark is left, there is no lag."""
         behind = [partition for partition, end in ends.items() if end > at[partition]]
         found = self._next_records(topic, {partition: at[partition] for partition in behind}) if behind else {}
-        oldest, now = {partition: record.timestamp()[1] for partition, record in found.items()}, time.time()
+        oldest, now = {partition: stamp_of(record) for partition, record in found.items()}, time.time()
         return [
             PartitionLag(
                 flow=flow,
@@ -195,7 +196,7 @@ class Survey:
         self._seen_ends |= {(topic, partition): end for partition, end in grown.items()}
         records = self._next_records(topic, places)
         if records:
-            newest = max(record.timestamp()[1] for record in records.values())
+            newest = max(stamp_of(record) for record in records.values())
             self._last_record_s[topic] = max(self._last_record_s.get(topic, 0.0), newest / MS_PER_S)
         return records
 

@@ -7,6 +7,7 @@ import msgspec
 from connectors.tracing import TRACEPARENT
 from schemas import cloudevents
 from schemas.codec import Codec, Undecodable
+from schemas.ids import position_text
 from schemas.notifications import Notification
 from schemas.times import rfc3339_micros
 from schemas.topics import NOTIFICATIONS
@@ -18,7 +19,8 @@ CHANNEL_HEADER = "channel"
 
 def outgoing(message: Notification, codec: Codec, *, trace: str = "") -> Outgoing:
     """A message as a record of notifications.outbound. `trace`: the context that readers continue, or ""."""
-    identity = f"{message.partition}-{message.offset}-{message.index}/{message.channel}/{message.template}"
+    place = position_text(message.partition, message.offset, message.index)
+    identity = f"{place}/{message.channel}/{message.template}"
     return Outgoing(
         topic=NOTIFICATIONS,
         partition=ANY_PARTITION,

@@ -24,7 +24,7 @@ from connectors import clock, tracing
 from connectors.backoff import Backoff
 from connectors.failure_policy import Bound, is_of_record
 from connectors.kafka import committed_offsets, producer
-from connectors.log_reader import log_place, offset_of
+from connectors.log_reader import log_place, offset_of, stamp_of
 from connectors.logs import Log
 from connectors.metrics import RECORD_AGES
 from connectors.schema_registry import codec_of
@@ -177,7 +177,7 @@ class Cashier:
         running.add_done_callback(self._done)
 
     def _finish(self, job: Job, progress: PartitionProgress, _error: str) -> None:
-        RECORD_AGES.observe("charged", [job.record.timestamp()[1]], clock.now_ms())
+        RECORD_AGES.observe("charged", [stamp_of(job.record)], clock.now_ms())
         self._finished.append((progress, offset_of(job.record)))
 
     def _commit(self, *, wait: bool) -> None:

@@ -17,7 +17,7 @@ from schemas import cloudevents
 from schemas import facts as f
 from schemas.cloudevents import Header
 from schemas.codec import Codec, Undecodable
-from schemas.ids import NO_EVENT, EventId
+from schemas.ids import NO_EVENT, EventId, position_text
 from schemas.recorded_facts import Envelope
 from schemas.replies import REPLY_KEY, REPLY_TO, ReplyMessage
 from schemas.times import rfc3339
@@ -68,7 +68,7 @@ def encoded(decisions: Iterable[Decision], codec: Codec) -> Iterator[EncodedFact
         same = [header for header in passed_on(record.headers) if len(header[1] or "") <= PASSED_ON_BYTES_MAX]
         if log_time != stamped:
             stamped, when = log_time, rfc3339(log_time)
-        count = len(facts)
+        count, place = len(facts), position_text(partition, offset)
         for index, fact in enumerate(facts):
             envelope = Envelope(
                 event_id=event_id,
@@ -79,7 +79,7 @@ def encoded(decisions: Iterable[Decision], codec: Codec) -> Iterator[EncodedFact
                 log_time=log_time,
                 rules_version=rules,
             )
-            identity, kind = f"{partition}-{offset}-{index}", type(fact).__name__
+            identity, kind = f"{place}-{index}", type(fact).__name__
             headers = cloudevents.headers(cloudevents.RESERVATIONS, identity, kind, when)
             headers += same
             value = encoders[type(fact)](envelope, fact)

@@ -22,7 +22,7 @@ from confluent_kafka import KafkaException, Message, Producer
 from connectors import clock
 from connectors.errors import CircleError, ServiceUnreachable
 from connectors.kafka import admin, check_reachable, transactional_producer
-from connectors.log_reader import partitions_of
+from connectors.log_reader import log_place, partitions_of, stamp_of
 from connectors.postgres import Database
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
@@ -36,7 +36,7 @@ from pipelines.watch.topic_record import BYTES_SHOWN_MAX, fields_of, headers_of,
 from schemas import cloudevents
 from schemas.codec import Codec, Undecodable
 from schemas.facts import RecordedFact
-from schemas.ids import stamped
+from schemas.ids import position_text, stamped
 from schemas.notifications import Notification
 from schemas.placement import partition_of
 from schemas.times import rfc3339, utc
@@ -290,7 +290,7 @@ def _check_on_log(settings: Settings, facts: Sequence[ReadLetter]) -> None:
 def _send(client: Producer, read: ReadLetter, fix: FixedLetter | None) -> None:
     letter, message = read.letter, read.message
     original = cast("list[Header]", message.headers() or [])
-    place = f"{letter.topic}-{message.partition()}-{letter.offset}"
+    place = f"{letter.topic}-{position_text(*log_place(message))}"
     added = headers_of(message).get(ADDED, "").split(",")
     headers = [one for one in original if one[0] not in (*OWN_HEADERS, *added)]
     headers.append((REDRIVEN_FROM, place.encode()))
@@ -306,7 +306,7 @@ def _send(client: Producer, read: ReadLetter, fix: FixedLetter | None) -> None:
 
 def _mark(client: Producer, read: ReadLetter) -> None:
     message = read.message
-    place = f"{read.letter.topic}-{message.partition()}-{read.letter.offset}"
+    place = f"{read.letter.topic}-{position_text(*log_place(message))}"
     event = cloudevents.headers(cloudevents.DEAD_LETTERS, f"{place}-redriven", REDRIVEN, rfc3339(clock.now_us()))
     marker: list[Header] = [(MARKER, str(read.letter.offset).encode()), *event]
     client.produce(read.letter.topic, b"", message.key(), message.partition() or 0, headers=marker)
@@ -352,7 +352,7 @@ def _letter(topic: str, message: Message, codec: Codec, marked: set[int]) -> Let
         origin_topic=headers.get("origin_topic", ""),
         origin_partition=_number(headers.get("origin_partition", "")),
         origin_offset=_number(headers.get("origin_offset", "")),
-        put_aside_at=utc(stamped(message.timestamp()[1])),
+        put_aside_at=utc(stamped(stamp_of(message))),
         error=headers.get("error", ""),
         set_aside_by=headers.get(SET_ASIDE_BY, ""),
         key=text_of(message.key()),

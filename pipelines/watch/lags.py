@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from connectors.kafka import consumer
 from connectors.log_bounds import bounds_of
-from connectors.log_reader import chosen
+from connectors.log_reader import chosen, stamp_of
 from connectors.settings import Settings
 
 PEEK_S = 2.0  # to read one record of each partition with a lag
@@ -88,7 +88,7 @@ class LagMeter:
             if number in left:
                 left.discard(number)
                 if error is None:
-                    stamps[number] = message.timestamp()[1]
+                    stamps[number] = stamp_of(message)
         self._client.unassign()
         return stamps
 

@@ -16,13 +16,13 @@ import msgspec
 from confluent_kafka import Message
 
 from connectors.errors import CircleError
-from connectors.log_reader import chosen, key_of, log_place, offset_of
+from connectors.log_reader import chosen, key_of, log_place, offset_of, stamp_of
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from pipelines.watch.fact_positions import command_offset, first_fact_at
 from pipelines.watch.topic_reader import TopicReader
 from pipelines.watch.topic_record import TopicRecord, topic_record
-from schemas.ids import US_PER_MS, Position
+from schemas.ids import US_PER_MS, Position, is_of_whole_command
 from schemas.placement import partition_of
 from schemas.topics import COMMANDS, DEAD_LETTER_SUFFIX, FACTS
 
@@ -73,13 +73,13 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def at(cls, position: str) -> Criteria:
         """A command's position (3-1200), with all its facts, or a fact's (3-1200-0). Raises ValueError."""
-        return cls(position=Position.parse(position), whole_command=position.count("-") == 1)
+        return cls(position=Position.parse(position), whole_command=is_of_whole_command(position))
 
     def fit(self, message: Message) -> bool:
         """What is known without decoding: the key and the timestamp."""
         if self.key is not None and (key_of(message) or b"") != self.key.encode():
             return False
-        stamp = message.timestamp()[1] * US_PER_MS
+        stamp = stamp_of(message) * US_PER_MS
         return (self.since is None or stamp >= self.since) and (self.until is None or stamp < self.until)
 
     def fit_decoded(self, record: TopicRecord) -> bool:
@@ -96,7 +96,7 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True):
         found = Position.parse(position)
         wanted = self.position
         assert wanted is not None
-        if self.whole_command or position.count("-") == 1:
+        if self.whole_command or is_of_whole_command(position):
             return (found.partition, found.offset) == (wanted.partition, wanted.offset)
         return found == wanted
 
@@ -228,7 +228,7 @@ class Search:
                 ended.add(log_place(message)[0])
                 if offsets.keys() <= ended:
                     return
-            if ending_ms is not None and message.timestamp()[1] > ending_ms:
+            if ending_ms is not None and stamp_of(message) > ending_ms:
                 return  # records come in the order of their timestamps
             if at is not None and self._topic == COMMANDS and offset_of(message) > at.offset:
                 return

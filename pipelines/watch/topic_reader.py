@@ -17,7 +17,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaExcep
 from connectors.errors import ServiceUnreachable
 from connectors.kafka import METADATA_TIMEOUT_S, consumer
 from connectors.log_bounds import bounds_of
-from connectors.log_reader import SILENCE_S_MAX, log_place, offset_of
+from connectors.log_reader import SILENCE_S_MAX, log_place, offset_of, stamp_of
 from connectors.settings import Settings
 
 CHUNK = 1_000
@@ -160,4 +160,4 @@ class TopicReader:
 
 def _stamped(records: deque[Message]) -> tuple[int, int, int]:
     first = records[0]
-    return first.timestamp()[1], first.partition() or 0, offset_of(first)
+    return stamp_of(first), first.partition() or 0, offset_of(first)

@@ -10,10 +10,11 @@ from typing import Any, cast
 import msgspec
 from confluent_kafka import Message
 
+from connectors.log_reader import log_place, stamp_of
 from schemas.avro_reader import Decoded
 from schemas.codec import Codec, Undecodable
 from schemas.facts import RecordedFact
-from schemas.ids import stamped
+from schemas.ids import position_text, stamped
 from schemas.notifications import Notification
 from schemas.replies import REPLY_KEY
 from schemas.times import rfc3339
@@ -60,7 +61,7 @@ def topic_record(message: Message, codec: Codec) -> TopicRecord:
         topic=message.topic() or "",
         partition=message.partition() or 0,
         offset=message.offset() or 0,
-        time=rfc3339(stamped(message.timestamp()[1])),
+        time=rfc3339(stamped(stamp_of(message))),
         key=text_of(message.key()),
         record=type_of(decoded),
         position=_position(message, decoded),
@@ -108,7 +109,8 @@ def text_of(value: str | bytes | None) -> str:
 def _position(message: Message, decoded: Decoded) -> str:
     if isinstance(decoded, RecordedFact):
         at = decoded.envelope
-        return f"{at.partition}-{at.offset}-{at.index}"
+        return position_text(at.partition, at.offset, at.index)
     if isinstance(decoded, Notification):
-        return f"{decoded.partition}-{decoded.offset}-{decoded.index}" if decoded.partition >= 0 else ""
-    return f"{message.partition()}-{message.offset()}" if message.topic() == COMMANDS else ""
+        known = decoded.partition >= 0
+        return position_text(decoded.partition, decoded.offset, decoded.index) if known else ""
+    return position_text(*log_place(message)) if message.topic() == COMMANDS else ""

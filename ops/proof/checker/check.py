@@ -11,6 +11,7 @@ import redis
 
 from connectors import redis_clients
 from connectors.kafka import admin, committed_offsets, consumer
+from connectors.log_reader import stamp_of
 from connectors.postgres import connect
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
@@ -129,7 +130,7 @@ def _read(log: HistoryReader, audit: PartitionAudit) -> int:
     last = -1
     for message, facts in log.partition(audit.number):
         last = message.offset() or 0
-        audit.read(last, stamped(message.timestamp()[1]), message.value(), facts)
+        audit.read(last, stamped(stamp_of(message)), message.value(), facts)
     return last
 
 

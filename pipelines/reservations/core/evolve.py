@@ -11,6 +11,7 @@ from pipelines.reservations.core.folding import chores, door, event, inventory, 
 from pipelines.reservations.core.folding.change import Change
 from pipelines.reservations.core.state import EventState
 from schemas import facts as f
+from schemas.ids import position_text
 
 # Errors that the same state gives on every machine. Errors of memory, of the stack and of signals are not among them.
 DEFECTS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
@@ -51,4 +52,4 @@ def fold(state: EventState, fact: f.Fact, at: Placed) -> bool:
 
 def not_folded(fact: f.Fact | None, at: Placed, error: BaseException) -> str:
     """The text for `EventState.unfolded`: the fact, its place and the error's class. Buyers may read it."""
-    return f"{type(fact).__name__} at {at.partition}-{at.offset} ({type(error).__name__})"
+    return f"{type(fact).__name__} at {position_text(at.partition, at.offset)} ({type(error).__name__})"

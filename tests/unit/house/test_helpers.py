@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -14,6 +15,15 @@ ONE_HOME = {
     "offset_of": "connectors/log_reader.py",
     "key_of": "connectors/log_reader.py",
     "log_place": "connectors/log_reader.py",
+    "stamp_of": "connectors/log_reader.py",
+    "Position": "schemas/ids.py",
+    "position_text": "schemas/ids.py",
+    "is_of_whole_command": "schemas/ids.py",
+    "CURRENCIES": "schemas/money.py",
+    "exponent": "schemas/money.py",
+    "formatted": "schemas/money.py",
+    "LONG_MIN": "schemas/field_types.py",
+    "LONG_MAX": "schemas/field_types.py",
     "Backoff": "connectors/backoff.py",
     "US_PER_S": "schemas/ids.py",
     "US_PER_MS": "schemas/ids.py",
@@ -21,6 +31,15 @@ ONE_HOME = {
     "EPOCH": "schemas/times.py",
     "utc": "schemas/times.py",
     "rfc3339": "schemas/times.py",
+}
+
+NUMBERS_WITH_HYPHEN = re.compile(r"\\d(?:\+|\{[0-9,]+\})\)?-\(?\\d")
+OWN_POSITIONS = {
+    # The checker shares no helper that a dataflow writes positions with, so an error in it is found.
+    "ops/proof/checker/check.py",
+    "ops/proof/checker/projected.py",
+    "ops/proof/checker/quiescence.py",
+    "ops/proof/checker/reading.py",
 }
 
 
@@ -38,7 +57,9 @@ def names_made(tree: ast.Module) -> Iterator[str]:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
                 yield name.lstrip("_")
             case ast.Assign(targets=targets):
-                yield from (target.id.lstrip("_") for target in targets if isinstance(target, ast.Name))
+                for target in targets:
+                    names = target.elts if isinstance(target, ast.Tuple) else [target]
+                    yield from (part.id.lstrip("_") for part in names if isinstance(part, ast.Name))
             case ast.AnnAssign(target=ast.Name(id=name)):
                 yield name.lstrip("_")
 
@@ -79,6 +100,77 @@ def test_no_two_small_helpers_have_the_same_statements() -> None:
                 if text.count("\n") >= 2:
                     found[text].append(place)
     assert [places for places in found.values() if len(places) > 1] == []
+
+
+def positions_written(tree: ast.AST) -> list[str]:
+    """The f-strings with a partition, a hyphen and an offset."""
+    found = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.JoinedStr):
+            continue
+        for before, hyphen, after in zip(node.values, node.values[1:], node.values[2:], strict=False):
+            if (
+                isinstance(before, ast.FormattedValue)
+                and isinstance(hyphen, ast.Constant)
+                and hyphen.value == "-"
+                and isinstance(after, ast.FormattedValue)
+                and "partition" in ast.unparse(before.value)
+            ):
+                found.append(ast.unparse(node))
+    return found
+
+
+def test_a_position_becomes_text_in_one_module() -> None:
+    """The compiled `native_outgoing` writes a command's positions by their common beginning, for speed."""
+    assert {path for path, tree in modules() if positions_written(tree)} - OWN_POSITIONS == {"schemas/ids.py"}
+
+
+def test_the_scan_finds_positions_and_nothing_else() -> None:
+    def found(text: str) -> int:
+        return len(positions_written(ast.parse(text)))
+
+    assert found('f"{at.partition}-{at.offset}-{at.index}"') == 1
+    assert found("""f"at {row['partition']}-{place[0]}: {what}" """) == 1
+    assert found('f"{letters}-{seat}"') == found('f"{topic}[{partition}]@{offset}"') == 0
+
+
+def test_a_position_is_read_from_text_in_one_module() -> None:
+    """The operator's lists have cursors with the places of several partitions; these are no positions."""
+    found = {
+        path
+        for path, tree in modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and NUMBERS_WITH_HYPHEN.search(node.value)
+    }
+    assert found == {"api/reads/operator_questions.py"}
+
+
+def test_a_stamp_is_taken_from_a_record_in_one_module() -> None:
+    found = {
+        path
+        for path, tree in modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Subscript)
+        and isinstance(node.value, ast.Call)
+        and isinstance(node.value.func, ast.Attribute)
+        and node.value.func.attr == "timestamp"
+    }
+    assert found == {ONE_HOME["stamp_of"]}
+
+
+def test_amounts_get_their_decimal_places_in_one_module() -> None:
+    """A chart's axis has powers of ten, too."""
+    found = {
+        path
+        for path, tree in modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.BinOp)
+        and isinstance(node.op, ast.Pow)
+        and isinstance(node.left, ast.Constant)
+        and node.left.value == 10
+        and not isinstance(node.right, ast.Constant)
+    }
+    assert found == {"schemas/money.py", "ops/proof/bench/suite/chart.py"}
 
 
 def test_nothing_but_the_backoff_doubles_a_wait() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import avro_writer
-from schemas.avro_writer import LONG_MAX, LONG_MIN
+from schemas.field_types import LONG_MAX, LONG_MIN
 from schemas.generate import FAMILIES, avro_schema
 from tests.harness.native import native_writer, needs_native
 

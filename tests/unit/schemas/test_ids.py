@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.ids import Position, ReservationId, UserId, attempt_id, fingerprint, reservation_id, ticket_id
+from schemas.ids import (
+    Position,
+    ReservationId,
+    UserId,
+    attempt_id,
+    fingerprint,
+    is_of_whole_command,
+    position_text,
+    reservation_id,
+    ticket_id,
+)
 
 USER = UserId("aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa")
 OTHER = UserId("bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb")
@@ -60,7 +70,9 @@ def test_a_position_without_an_index_is_of_the_first_fact() -> None:
     assert Position.parse("3-41") == Position(3, 41, 0)
 
 
-@pytest.mark.parametrize("text", ["", "3", "3-", "a-1", "3-4-5-6", "-1-2", "3-4-x", "3 - 4", "３-x"])
+@pytest.mark.parametrize(
+    "text", ["", "3", "3-", "a-1", "3-4-5-6", "-1-2", "3-4-x", "3 - 4", "３-x", "٣-٤", "9" * 5_000 + "-1"]
+)
 def test_what_is_no_position_is_named_in_the_error(text: str) -> None:
     with pytest.raises(ValueError, match="not a position"):
         Position.parse(text)
@@ -68,3 +80,9 @@ def test_what_is_no_position_is_named_in_the_error(text: str) -> None:
 
 def test_positions_are_ordered_by_partition_offset_and_index() -> None:
     assert Position(0, 5, 1) < Position(0, 6, 0) < Position(1, 0, 0)
+
+
+def test_a_command_and_its_facts_have_positions_that_begin_alike() -> None:
+    assert position_text(3, 41) == "3-41"
+    assert position_text(3, 41, 0) == str(Position(3, 41)) == "3-41-0"
+    assert [is_of_whole_command(text) for text in ("3-41", "3-41-0")] == [True, False]
