@@ -6,34 +6,37 @@ compose.yaml no longer gives, and exits with 1.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import yaml
+
+from ops.kubernetes.parts import Manifest, default, environment_of, labels, meta, option, seconds
+from ops.kubernetes.policies import policies
+from pipelines.monitoring.survey import STORING
 
 ROOT = Path(__file__).parents[2]
 BASE = Path(__file__).parent / "base"
 HEAD = "# Written by `python -m ops.kubernetes` from compose.yaml. Change it there, or in an overlay.\n"
 USER = 10_001  # as in the Dockerfile
 DATAFLOWS = ("reservations", "read-side", "payments")
-SCALED = ("reservations", "read-side")  # by their lag
+SCALED = {"reservations": ("circle.reservations",), "read-side": tuple(f"circle.{name}" for name in STORING)}
+"""The processes whose number follows the lag, with the flows that each runs, by their name in the metrics."""
 SECRETS = (
     "CIRCLE_POSTGRES_URL", "CIRCLE_REDIS_URL", "CIRCLE_STRIPE_API_KEY", "CIRCLE_STRIPE_WEBHOOK_SECRET",
     "CIRCLE_OPERATOR_TOKEN", "CIRCLE_SMTP_URL",
 )  # fmt: skip
+# What compose.yaml does not say:
 LAG_GOAL_S = 2  # a flow gets another process when its oldest record has waited longer
 CPU_GOAL = 60  # percent of the CPU that an API process asks for
-API_MAX = 20
+API_MIN, API_MAX = 2, 20
+SHRINK_AFTER_S = 600  # each change of a group's members stops its partitions for a moment, so it shrinks slowly
 REQUESTS = {"cpu": "500m", "memory": "512Mi"}
 LIMITS = {"memory": "1Gi"}  # no limit of CPU: a throttled worker holds its partition
-OBSERVERS = {"circle.monitoring": "true"}  # the label of the namespace whose pods may read metrics
-PUBLIC = {"circle.ingress": "true"}  # the label of the namespace whose pods may call the API
-PEERS = {"kafka": 9092, "postgres": 5432, "redis": 6379, "mailpit": 1025}  # ports of the services, as in compose.yaml
-SECONDS = {"s": 1, "m": 60}
-Manifest = dict[str, Any]
+TMP_SIZE, KEYS_SIZE = "128Mi", "1Mi"
+PREPARE_TRIES, PREPARE_KEPT_S = 6, 86_400
+SERVICE_PORT = 80  # of the API within the cluster
 
 
 def manifests(compose: Manifest) -> dict[str, list[Manifest]]:
@@ -42,14 +45,14 @@ def manifests(compose: Manifest) -> dict[str, list[Manifest]]:
     return {
         "configuration.yaml": [_config(compose), _account()],
         "prepare.yaml": [_prepare(compose)],
-        "api.yaml": [_api(api), *_api_services(), _budget("api"), _api_scaling()],
+        "api.yaml": [_api(api), *_api_services(api), _budget("api"), _api_scaling()],
         "dataflows.yaml": [
             one
             for name in DATAFLOWS
-            for one in (_dataflow(name, compose["services"][name]), _headless(name), _budget(name))
+            for one in (_dataflow(name, compose["services"][name]), _headless(name, compose), _budget(name))
         ],
         "scaling.yaml": [_lag_scaling(name, compose) for name in SCALED],
-        "policies.yaml": list(_policies()),
+        "policies.yaml": list(policies(compose)),
         "kustomization.yaml": [_kustomization(compose)],
     }
 
@@ -85,27 +88,23 @@ def _is(file: Path, text: str) -> bool:
 
 
 def _config(compose: Manifest) -> Manifest:
-    environment = {
-        name: _default(str(value))
-        for name, value in compose["services"]["reservations"]["environment"].items()
-        if name not in SECRETS
-    }
+    environment = {name: value for name, value in environment_of(compose).items() if name not in SECRETS}
     environment |= {"CIRCLE_ENV": "production", "CIRCLE_PAYMENTS": "stripe"}
     environment.pop("CIRCLE_ALLOW_INSECURE")  # in production a service in clear stops the start
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _meta("circle"), "data": environment}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta("circle"), "data": environment}
 
 
 def _account() -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
-        "metadata": _meta("circle"),
+        "metadata": meta("circle"),
         "automountServiceAccountToken": False,
     }
 
 
 def _kustomization(compose: Manifest) -> Manifest:
-    name, tag = _default(compose["services"]["api"]["image"]).rsplit(":", 1)
+    name, tag = default(compose["services"]["api"]["image"]).rsplit(":", 1)
     return {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
@@ -114,11 +113,6 @@ def _kustomization(compose: Manifest) -> Manifest:
         ],
         "images": [{"name": name, "newTag": tag}],
     }  # fmt: skip
-
-
-def _default(value: str) -> str:
-    """The value that compose takes where its variable is not set."""
-    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value)
 
 
 # --- processes ------------------------------------------------------------------------------------------------------
@@ -133,11 +127,11 @@ def _prepare(compose: Manifest) -> Manifest:
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": _meta("prepare"),
+        "metadata": meta("prepare"),
         "spec": {
-            "backoffLimit": 6,
-            "ttlSecondsAfterFinished": 86_400,
-            "template": {"metadata": {"labels": _labels("prepare")}, "spec": pod},
+            "backoffLimit": PREPARE_TRIES,
+            "ttlSecondsAfterFinished": PREPARE_KEPT_S,
+            "template": {"metadata": {"labels": labels("prepare")}, "spec": pod},
         },
     }
 
@@ -149,7 +143,7 @@ def _api(service: Manifest) -> Manifest:
     pod["containers"][0] |= {
         "args": service["command"],
         "ports": [
-            {"name": "http", "containerPort": _option(service["command"], "--port")},
+            {"name": "http", "containerPort": option(service["command"], "--port")},
             {"name": "operators", "containerPort": operators},
         ],
         "startupProbe": _probe(service, "/healthz", "http"),
@@ -162,7 +156,7 @@ def _api(service: Manifest) -> Manifest:
     spec = _template("api", pod) | {
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
     }
-    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": _meta("api"), "spec": spec}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta("api"), "spec": spec}
 
 
 def _dataflow(name: str, service: Manifest) -> Manifest:
@@ -182,22 +176,22 @@ def _dataflow(name: str, service: Manifest) -> Manifest:
     }
     if name not in SCALED:  # the number of the others is their autoscaler's
         spec |= {"replicas": 1}
-    return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": _meta(name), "spec": spec}
+    return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": meta(name), "spec": spec}
 
 
 def _template(name: str, pod: Manifest) -> Manifest:
     return {
-        "selector": {"matchLabels": _labels(name)},
-        "template": {"metadata": {"labels": _labels(name)}, "spec": pod},
+        "selector": {"matchLabels": labels(name)},
+        "template": {"metadata": {"labels": labels(name)}, "spec": pod},
     }
 
 
 def _pod(name: str, service: Manifest) -> Manifest:
-    image = _default(service["image"]).rsplit(":", 1)[0]
+    image = default(service["image"]).rsplit(":", 1)[0]
     return {
         "serviceAccountName": "circle",
         "automountServiceAccountToken": False,
-        "terminationGracePeriodSeconds": _seconds(service["stop_grace_period"]),
+        "terminationGracePeriodSeconds": seconds(service["stop_grace_period"]),
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": USER,
@@ -210,7 +204,7 @@ def _pod(name: str, service: Manifest) -> Manifest:
                 "maxSkew": 1,
                 "topologyKey": "kubernetes.io/hostname",
                 "whenUnsatisfiable": "ScheduleAnyway",
-                "labelSelector": {"matchLabels": _labels(name)},
+                "labelSelector": {"matchLabels": labels(name)},
             }
         ],
         "initContainers": [
@@ -242,8 +236,8 @@ def _pod(name: str, service: Manifest) -> Manifest:
             }
         ],
         "volumes": [
-            {"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "128Mi"}},
-            {"name": "keys", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
+            {"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": TMP_SIZE}},
+            {"name": "keys", "emptyDir": {"medium": "Memory", "sizeLimit": KEYS_SIZE}},
             {"name": "secrets", "secret": {"secretName": "circle-keys", "defaultMode": 0o440}},
         ],
     }
@@ -261,8 +255,8 @@ def _probe(service: Manifest, path: str, port: str) -> Manifest:
     health = service["healthcheck"]
     return {
         "httpGet": {"path": path, "port": port},
-        "periodSeconds": _seconds(health["interval"]),
-        "timeoutSeconds": _seconds(health["timeout"]),
+        "periodSeconds": seconds(health["interval"]),
+        "timeoutSeconds": seconds(health["timeout"]),
         "failureThreshold": health["retries"],
     }
 
@@ -270,138 +264,67 @@ def _probe(service: Manifest, path: str, port: str) -> Manifest:
 # --- reaching, keeping and scaling them -----------------------------------------------------------------------------
 
 
-def _api_services() -> Iterator[Manifest]:
-    for name, port, target in (("api", 80, "http"), ("api-operators", 8001, "operators")):
+def _api_services(service: Manifest) -> Iterator[Manifest]:
+    operators = int(service["environment"]["CIRCLE_OPERATOR_PORT"])
+    for name, port, target in (("api", SERVICE_PORT, "http"), ("api-operators", operators, "operators")):
         yield {
             "apiVersion": "v1",
             "kind": "Service",
-            "metadata": _meta(name),
-            "spec": {"selector": _labels("api"), "ports": [{"name": target, "port": port, "targetPort": target}]},
+            "metadata": meta(name),
+            "spec": {"selector": labels("api"), "ports": [{"name": target, "port": port, "targetPort": target}]},
         }
 
 
-def _headless(name: str) -> Manifest:
-    spec = {"clusterIP": "None", "selector": _labels(name)}
-    port = {"name": "metrics", "port": 9100, "targetPort": "metrics"}
-    return {"apiVersion": "v1", "kind": "Service", "metadata": _meta(name), "spec": spec | {"ports": [port]}}
+def _headless(name: str, compose: Manifest) -> Manifest:
+    spec = {"clusterIP": "None", "selector": labels(name)}
+    number = int(compose["services"][name]["environment"]["CIRCLE_METRICS_PORT"])
+    port = {"name": "metrics", "port": number, "targetPort": "metrics"}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": meta(name), "spec": spec | {"ports": [port]}}
 
 
 def _budget(name: str) -> Manifest:
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
-        "metadata": _meta(name),
-        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": _labels(name)}},
+        "metadata": meta(name),
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": labels(name)}},
     }
 
 
 def _api_scaling() -> Manifest:
     goal = {"type": "Utilization", "averageUtilization": CPU_GOAL}
     metric = {"type": "Resource", "resource": {"name": "cpu", "target": goal}}
-    return _scaling("api", "Deployment", 2, API_MAX, metric)
+    return _scaling("api", "Deployment", API_MIN, API_MAX, [metric])
 
 
 def _lag_scaling(name: str, compose: Manifest) -> Manifest:
-    """As many processes as keep the lag below its goal, at most one for each partition."""
+    """As many processes as keep the lag of each of their flows below its goal, at most one for each partition."""
     service = compose["services"][name]
-    partitions = int(_default(str(service["environment"]["CIRCLE_PARTITIONS"])))
-    metric = {
-        "type": "External",
-        "external": {
-            "metric": {"name": "circle_lag_seconds", "selector": {"matchLabels": {"flow": name}}},
-            "target": {"type": "Value", "value": str(LAG_GOAL_S)},
-        },
-    }
+    partitions = int(default(str(service["environment"]["CIRCLE_PARTITIONS"])))
+    metrics = [
+        {
+            "type": "External",
+            "external": {
+                "metric": {"name": "circle_lag_seconds", "selector": {"matchLabels": {"flow": flow}}},
+                "target": {"type": "Value", "value": str(LAG_GOAL_S)},
+            },
+        }
+        for flow in SCALED[name]
+    ]
     least = service.get("deploy", {}).get("replicas", 1)
-    return _scaling(name, "StatefulSet", least, partitions, metric)
+    return _scaling(name, "StatefulSet", least, partitions, metrics)
 
 
-def _scaling(name: str, kind: str, least: int, most: int, metric: Manifest) -> Manifest:
+def _scaling(name: str, kind: str, least: int, most: int, metrics: list[Manifest]) -> Manifest:
     return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
-        "metadata": _meta(name),
+        "metadata": meta(name),
         "spec": {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": kind, "name": name},
             "minReplicas": least,
             "maxReplicas": most,
-            "metrics": [metric],
-            # Each change of a group's members stops its partitions for a moment, so it shrinks slowly.
-            "behavior": {"scaleDown": {"stabilizationWindowSeconds": 600}},
+            "metrics": metrics,
+            "behavior": {"scaleDown": {"stabilizationWindowSeconds": SHRINK_AFTER_S}},
         },
     }
-
-
-# --- who may speak to whom ------------------------------------------------------------------------------------------
-
-
-def _policies() -> Iterator[Manifest]:
-    yield _policy("default-deny", {}, {"policyTypes": ["Ingress", "Egress"]})
-    dns = {
-        "to": [{"namespaceSelector": {}, "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}],
-        "ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")],
-    }
-    services = {"ports": [{"protocol": "TCP", "port": PEERS[name]} for name in ("kafka", "postgres", "redis")]}
-    yield _policy("to-services", {}, {"policyTypes": ["Egress"], "egress": [dns, services]})
-    yield _policy(
-        "to-the-api",
-        _labels("api"),
-        {
-            "policyTypes": ["Ingress"],
-            "ingress": [
-                {"from": [{"namespaceSelector": {"matchLabels": PUBLIC}}], "ports": [_tcp("http")]},
-                {"from": [{"namespaceSelector": {"matchLabels": OBSERVERS}}], "ports": [_tcp("operators")]},
-            ],
-        },
-    )
-    yield _policy(
-        "to-the-metrics",
-        {},
-        {
-            "policyTypes": ["Ingress"],
-            "ingress": [{"from": [{"namespaceSelector": {"matchLabels": OBSERVERS}}], "ports": [_tcp("metrics")]}],
-        },
-    )
-    mail = [_tcp(port) for port in (25, 465, 587, PEERS["mailpit"])]
-    yield _policy(  # mails and webhooks
-        "from-the-read-side",
-        _labels("read-side"),
-        {"policyTypes": ["Egress"], "egress": [{"ports": [*mail, _tcp(443)]}]},
-    )
-    yield _policy(  # the payment provider
-        "from-payments", _labels("payments"), {"policyTypes": ["Egress"], "egress": [{"ports": [_tcp(443)]}]}
-    )
-
-
-def _policy(name: str, pods: dict[str, str], rules: Manifest) -> Manifest:
-    selector = {"podSelector": {"matchLabels": pods} if pods else {}}
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": _meta(name),
-        "spec": selector | rules,
-    }
-
-
-def _tcp(port: int | str) -> Manifest:
-    return {"protocol": "TCP", "port": port}
-
-
-# --- parts ----------------------------------------------------------------------------------------------------------
-
-
-def _meta(name: str) -> Manifest:
-    return {"name": name, "labels": {"app.kubernetes.io/part-of": "general-circle"}}
-
-
-def _labels(name: str) -> dict[str, str]:
-    return {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "general-circle"}
-
-
-def _seconds(text: str) -> int:
-    """A duration of compose.yaml in seconds."""
-    return int(text[:-1]) * SECONDS[text[-1]]
-
-
-def _option(command: list[str], name: str) -> int:
-    return int(command[command.index(name) + 1])

@@ -40,6 +40,8 @@ COMMITTING = {
 """The flows whose position is their group's committed offset, and the topic that they read."""
 STORING = {"projections": FACTS, "notifications": FACTS, "monitoring": FACTS}
 """The flows whose position is stored with their rows, by their name there, and the topic that they read."""
+FLOWS = {**COMMITTING, **{f"circle.{name}": topic for name, topic in STORING.items()}}
+"""All flows by their name in the metrics, and the topic that each reads."""
 PEEK_S = 2.0  # to read one record of each partition with a lag
 LETTERS_AT_ONCE = 1_000
 LAST_OFFSETS = 2  # at the end of a partition: a record, and the mark of its transaction
@@ -124,7 +126,7 @@ class Survey:
         partitions = [
             lag for flow, (topic, at) in next_offsets.items() for lag in self._lags(flow, topic, ends[topic], at)
         ]
-        lags = [_together(flow, topic, partitions) for flow, (topic, _) in next_offsets.items()]
+        lags = [_together(flow, topic, partitions) for flow, topic in FLOWS.items()]
         now = time.monotonic()
         trends = {lag.flow: self._trends.note(lag.flow, lag.records, next_offsets[lag.flow][1], now) for lag in lags}
         last = {topic: self._look_at_last_records(topic, ends[topic]) for topic in ends}

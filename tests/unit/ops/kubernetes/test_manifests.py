@@ -13,6 +13,7 @@ from ops.cli.main import run
 from ops.kubernetes import manifests as module
 from ops.kubernetes.manifests import BASE, DATAFLOWS, SCALED, SECRETS, manifests
 from pipelines.configuration import settings_from_env
+from pipelines.monitoring.survey import FLOWS
 
 ROOT = Path(__file__).parents[4]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -102,21 +103,73 @@ def test_every_process_has_probes_and_a_budget(process: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", SCALED)
 def test_a_flow_scales_on_its_lag_in_seconds_up_to_its_partitions(name: str) -> None:
     spec = named("HorizontalPodAutoscaler", name)["spec"]
-    metric = spec["metrics"][0]["external"]["metric"]
     reference = (ROOT / "ops/docs/reference/metrics.md").read_text()
-    assert f"| `{metric['name']}` | gauge | `flow`, `topic` |" in reference
-    assert metric["selector"]["matchLabels"] == {"flow": name}
+    assert "| `circle_lag_seconds` | gauge | `flow`, `topic` |" in reference
+    assert {one["external"]["metric"]["name"] for one in spec["metrics"]} == {"circle_lag_seconds"}
     assert spec["maxReplicas"] == int(named("ConfigMap", "circle")["data"]["CIRCLE_PARTITIONS"])
     assert "replicas" not in named("StatefulSet", name)["spec"], "the autoscaler owns the number"
 
 
-def test_only_named_pods_are_reached_and_only_two_flows_leave_the_cluster() -> None:
-    policies = {one["metadata"]["name"]: one["spec"] for one in EVERY if one["kind"] == "NetworkPolicy"}
-    assert policies["default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+def test_the_lags_that_count_are_those_of_the_flows_that_a_process_runs() -> None:
+    selected = {
+        name: [
+            one["external"]["metric"]["selector"]["matchLabels"]["flow"]
+            for one in named("HorizontalPodAutoscaler", name)["spec"]["metrics"]
+        ]
+        for name in SCALED
+    }
+    assert selected == {
+        "reservations": ["circle.reservations"],
+        "read-side": ["circle.projections", "circle.notifications", "circle.monitoring"],
+    }
+    assert {flow for flows in selected.values() for flow in flows} == set(FLOWS) - {"circle.payments"}
+
+
+def policies() -> dict[str, Any]:
+    return {one["metadata"]["name"]: one["spec"] for one in EVERY if one["kind"] == "NetworkPolicy"}
+
+
+def test_only_named_pods_are_reached_and_nothing_is_open_by_default() -> None:
+    assert policies()["default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    assert all(rule["from"] for rule in policies()["to-the-api"]["ingress"])
+
+
+def test_those_leave_the_cluster_that_ask_the_payment_provider_or_send_mails_and_webhooks() -> None:
     leaving = {
-        name for name, spec in policies.items() for rule in spec.get("egress", []) for port in rule["ports"]
+        spec["podSelector"]["matchLabels"]["app.kubernetes.io/name"]
+        for spec in policies().values() for rule in spec.get("egress", []) for port in rule["ports"]
         if port["port"] == 443
     }  # fmt: skip
-    assert leaving == {"from-the-read-side", "from-payments"}
-    callers = policies["to-the-api"]["ingress"]
-    assert all(rule["from"] for rule in callers)
+    assert leaving == {"read-side", "payments", "api"}
+
+
+def test_every_process_reaches_each_service_that_its_configuration_can_name() -> None:
+    spec = policies()["to-services"]
+    assert spec["podSelector"] == {}
+    open_ports = {port["port"] for rule in spec["egress"] for port in rule["ports"]}
+    postgres, redis, registry = (COMPOSE["services"][name] for name in ("postgres", "redis", "schema-registry"))
+    published = {int(one["ports"][0].rpartition(":")[2]) for one in (postgres, redis, registry)}
+    assert published == {5432, 6379, 8081}
+    collector = 4318  # OpenTelemetry's own, for OTEL_EXPORTER_OTLP_ENDPOINT
+    assert open_ports == {53, 9092, collector, *published}
+
+
+@pytest.mark.parametrize(
+    ("service", "variable", "address", "file"),
+    [
+        ("reservations", "CIRCLE_KAFKA_BOOTSTRAP_SERVERS", "kafka:9999", "policies.yaml"),
+        ("reservations", "CIRCLE_SMTP_URL", "smtp://mailpit:9999", "policies.yaml"),
+        ("schema-registry", "QUARKUS_HTTP_PORT", "9999", "policies.yaml"),
+        ("reservations", "CIRCLE_METRICS_PORT", "9999", "dataflows.yaml"),
+        ("api", "CIRCLE_OPERATOR_PORT", "9999", "api.yaml"),
+    ],
+)
+def test_a_port_is_the_one_of_compose(service: str, variable: str, address: str, file: str) -> None:
+    other = yaml.safe_load(yaml.safe_dump(COMPOSE))
+    other["services"][service]["environment"][variable] = address
+    assert "9999" not in module.texts(COMPOSE)[file]
+    assert "port: 9999" in module.texts(other)[file]
+
+
+def test_a_pod_runs_as_the_user_of_the_image() -> None:
+    assert f"\nUSER {module.USER}:{module.USER}\n" in (ROOT / "Dockerfile").read_text()
