@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -32,10 +33,14 @@ class DockerFailed(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """An engine that answers: where, and the command that is compose."""
+    """An engine that answers, and where."""
 
     host: str
-    compose_command: tuple[str, ...]
+
+    @property
+    def compose_command(self) -> tuple[str, ...]:
+        """The command that is compose. Builds it where it is missing, which takes minutes, once."""
+        return compose_command()
 
     @property
     def env(self) -> dict[str, str]:
@@ -139,14 +144,15 @@ def why_none() -> str | None:
 def running() -> Iterator[Engine]:
     """The engine that answers, else our own until the block ends. Raises `ServiceUnreachable` when none can be had."""
     if (host := answering()) is not None:
-        yield Engine(host=host, compose_command=compose_command())
+        yield Engine(host=host)
         return
     if (why := why_none()) is not None:
         raise ServiceUnreachable("Docker", os.environ.get(HOST, "this machine"), why)
     with OwnEngine(data_dir=engine_dir()) as own:
-        yield Engine(host=own.url, compose_command=compose_command())
+        yield Engine(host=own.url)
 
 
+@cache
 def compose_command() -> tuple[str, ...]:
     """`docker compose` where the plugin is installed; else the program that its Go module builds, once."""
     plugin = ("docker", "compose")

@@ -13,6 +13,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from connectors.errors import ServiceUnreachable
 from ops.containers import engine as engines
@@ -26,6 +29,7 @@ PREFIX = "circle.local/"
 PRODUCT = sbom.IMAGE
 DEFINITIONS = Path(__file__).with_name("stand_ins.yaml")
 SOURCES = Path(__file__).with_name("stand_ins")
+STAGE = "${STAGE:?}"  # in the definitions: where contexts are prepared
 SUITES = ("bookworm", "trixie")  # Python 3.11 is Debian's own in the first; Redis 8 and OpenJDK 21 are in the second
 LEFT_OUT = ("./proc/*", "./sys/*", "./dev/*", "./var/lib/apt/lists/*", "./var/cache/apt/*", "./usr/share/doc/*",
             "./usr/share/man/*", "./usr/share/locale/*")  # fmt: skip
@@ -37,32 +41,54 @@ MAILPIT = GoProgram(name="mailpit", module="github.com/axllent/mailpit", package
 
 def build_all(engine: Engine, say: Callable[[str], None]) -> None:
     """Builds what is missing or has changed. The first time takes a quarter of an hour, then some seconds."""
-    for suite in SUITES:
-        _debian(engine, suite, say)
-    for name, stage in STAGES.items():
-        say(f"{name}: its context is prepared")
-        context = _stage() / name
-        shutil.rmtree(context, ignore_errors=True)
-        shutil.copytree(SOURCES / name, context)
-        stage(context)
-    for service in ("python", "python-full", *(name for name in STAGES if name != "python")):
-        say(f"{service}: its image is built")
-        engine.compose("build", service, file=DEFINITIONS, env={"STAGE": str(_stage())})
+    for name in STAGES:
+        _stand_in(engine, name, say)
+    build_product(engine, say)
+
+
+def build_for_product(engine: Engine, say: Callable[[str], None]) -> None:
+    """Builds the product's image and the stand-ins below it, without compose. The first time takes some minutes."""
+    _stand_in(engine, "python", say)
     build_product(engine, say)
 
 
 def build_product(engine: Engine, say: Callable[[str], None], *, root: Path = ROOT, tag: str = PRODUCT) -> None:
     """Builds the product's image from the tree at `root`, on the stand-ins for Python."""
     say(f"{tag}: its image is built")
-    variables = {"CIRCLE_IMAGES": PREFIX, "CIRCLE_IMAGE": tag}
-    engine.compose("--profile", "full", "build", "api", file=root / "compose.yaml", env=variables)
+    engine.docker("build", "--build-arg", f"IMAGES={PREFIX}", "--tag", tag, str(root))
 
 
 def missing(engine: Engine) -> list[str]:
     """The stand-ins that have not been built."""
-    wanted = engine.compose("config", "--images", file=DEFINITIONS, env={"STAGE": str(_stage())}).split()
-    there = set(engine.docker("images", "--format", "{{.Repository}}:{{.Tag}}").split())
-    return sorted(set(wanted) - there)
+    wanted = {one["image"] for one in _definitions().values()}
+    return sorted(wanted - _there(engine))
+
+
+def _there(engine: Engine) -> set[str]:
+    return set(engine.docker("images", "--format", "{{.Repository}}:{{.Tag}}").split())
+
+
+def _definitions() -> dict[str, dict[str, Any]]:
+    services: dict[str, dict[str, Any]] = yaml.safe_load(DEFINITIONS.read_text())["services"]
+    return services
+
+
+def _stand_in(engine: Engine, name: str, say: Callable[[str], None]) -> None:
+    """Prepares a context, and builds each image that is made of it."""
+    say(f"{name}: its context is prepared")
+    context = _stage() / name
+    shutil.rmtree(context, ignore_errors=True)
+    shutil.copytree(SOURCES / name, context)
+    STAGES[name](context)
+    for definition in _definitions().values():
+        build = definition["build"]
+        if build["context"] != f"{STAGE}/{name}":
+            continue
+        _debian(engine, build["args"]["DEBIAN"].rpartition(":")[2], say)
+        say(f"{definition['image']}: it is built")
+        arguments = [word for key, value in build["args"].items() for word in ("--build-arg", f"{key}={value}")]
+        target = ["--target", build["target"]] if "target" in build else []
+        engine.docker("build", *arguments, *target, "--tag", definition["image"], str(context))
 
 
 def _stage() -> Path:
@@ -72,7 +98,7 @@ def _stage() -> Path:
 def _debian(engine: Engine, suite: str, say: Callable[[str], None]) -> None:
     """The base of all: what debootstrap makes of a suite, as an image."""
     tag = f"{PREFIX}debian:{suite}"
-    if tag in engine.docker("images", "--format", "{{.Repository}}:{{.Tag}}").split():
+    if tag in _there(engine):
         return
     if shutil.which("debootstrap") is None:
         raise ServiceUnreachable("debootstrap", "this machine", "it is not installed (Debian: debootstrap)")
