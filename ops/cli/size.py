@@ -8,7 +8,7 @@ import typer
 from connectors.errors import SettingsError
 from ops.cli.output import AsJson, emit_json, emit_table
 from ops.sizing.costs import MEASURED, Limits, measured
-from ops.sizing.sizing import Load, Sizing, size
+from ops.sizing.sizing import Keeping, Load, OneEvent, Sizing, size
 
 
 def register(app: typer.Typer) -> None:
@@ -67,10 +67,18 @@ def _show(found: Sizing) -> None:
             ("partitions", f"{found.partitions:,}; the busiest has {found.busiest_partition:.2f} times its share"),
             ("log", f"{found.log_mb_per_s:,.1f} MB/s; {found.log_tb_per_day:,.2f} TB a day with all copies"),
             ("rows", f"{found.rows_per_s:,} a second"),
-            ("one event", f"{one.asked_per_s:,.0f} of at most {one.ceiling_per_s:,} requests/s: {one.keeping}"),
+            ("accepted", f"{found.accepted_per_s:,.0f} requests/s; {found.turned_away_per_s:,.0f} get 503"),
+            (
+                "one event",
+                f"{one.asked_per_s:,.0f} requests/s; it grants at most {one.ceiling_per_s:,}: {_keeping(one)}",
+            ),
             ("its sale", f"sold out after {one.sold_out_s:,.1f} s, then at most {one.refusals_per_s:,} refusals/s"),
             ("its state", f"{one.state_mb:,.1f} MB in its worker"),
-            ("breaks first", "; ".join(found.breaks_first[:3])),
+            *(("then" if place else "breaks first", text) for place, text in enumerate(found.breaks_first)),
             ("costs", found.costs),
         ],
     )
+
+
+def _keeping(one: OneEvent) -> str:
+    return f"{one.keeping}, {one.times:,.1f} times" if one.keeping == Keeping.TOO_MUCH else str(one.keeping)

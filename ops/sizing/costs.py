@@ -1,6 +1,6 @@
 """The measured costs of a request, and the limits of one unit of each service.
 
-A request is a reservation with everything that follows: its facts, rows, messages and payment.
+A request is one of `circle bench drop`: two to three places, seats for three requests in four, and no payment.
 """
 
 from __future__ import annotations
@@ -18,15 +18,18 @@ BROKERS = frozenset({"tansu", "kafka", "apache", "broker"})
 
 
 class Costs(msgspec.Struct, frozen=True, kw_only=True):
-    """The costs of a request at full batches.
+    """The costs of a request at full batches, each with its source.
 
-    - `cpu_us`: µs of CPU by process and service. The broker's are those of one copy of the log.
-    - `full_batch_us`: µs of CPU of a reservations worker whose batches are full, as they are when it is busy.
+    - `cpu_us`: µs of CPU by process and service. The broker's are those of one copy of the log. `source` says whose.
+    - `full_batch_us`: µs of CPU of a reservations worker whose batches are full, as they are when it is busy. The
+      median of six runs of `circle bench kernel`, 2026-11-29 (ops/docs/performance.md).
     - `refusal_api_us`, `refusal_worker_us`: µs of CPU for a refusal that shares a record, in the API process and in the
-      worker that makes it a fact.
-    - `log_bytes`: bytes on tickets.commands and tickets.facts, before replication and compression.
-    - `rows`: rows that the read side inserts or updates. `row_bytes`: their size with indexes and write-ahead log.
-    - `state_bytes`: the memory of a reservation in a worker.
+      worker that makes it a fact. Assumed: no bench measures one alone.
+    - `log_bytes`: bytes of key, value and headers on tickets.commands and tickets.facts, before the broker's batches,
+      copies and compression. Counted on both topics after `circle bench drop --rate 300`, 2026-11-30.
+    - `rows`: rows that the read side inserts for one request: a reservation, a message, the claims of its seats.
+      Counted by pg_stat_user_tables in the same run. Rows that a whole batch shares are left out.
+    - `state_bytes`: memory of a reservation of two seats in a worker. A test measures it by tracemalloc.
     """
 
     source: str
@@ -34,14 +37,13 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
     full_batch_us: float = 24.5
     refusal_api_us: float = 90.0
     refusal_worker_us: float = 12.0
-    log_bytes: float = 980.0
-    rows: float = 3.4
-    row_bytes: float = 1_250.0
-    state_bytes: float = 600.0
+    log_bytes: float = 860.0
+    rows: float = 3.8
+    state_bytes: float = 640.0
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one unit does at most, beyond its cores.
+    """What one unit does at most, beyond its cores. The rates of services are assumed, not measured.
 
     - `partition_cores`: a partition has one worker at a time, and a worker's Python runs on one core.
     - `postgres_rows_per_s`: rows that one server commits in batches, with its write-ahead log on a fast disk.
@@ -58,13 +60,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 MEASURED = Costs(
     source="circle bench drop --rate 2500 --broker apache, 2026-11-29, two cores (ops/docs/performance.md)",
     cpu_us={
-        "api": 191.0,
-        "reservations": 80.0,
-        "read-side": 74.0,
-        "payments": 9.0,
-        "broker": 182.0,
-        "postgres": 72.0,
-        "redis": 15.0,
+        "api": 159.0,
+        "reservations": 69.0,
+        "read-side": 61.0,
+        "payments": 8.0,
+        "broker": 137.0,
+        "postgres": 65.0,
+        "redis": 14.0,
     },
 )
 """The costs of two slow cores with everything on them. Measure your own machine, and give the result to `measured`."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
+import uuid
 from pathlib import Path
 
 import msgspec
@@ -11,7 +13,15 @@ import pytest
 from connectors.errors import SettingsError
 from ops.sizing.costs import MEASURED, Costs, Limits, measured
 from ops.sizing.sizing import Keeping, Load, Sizing, busiest_share, size
+from pipelines.reservations.core.decide import decide
+from pipelines.reservations.core.evolve import evolve
+from pipelines.reservations.core.state import At
+from schemas.facts import TicketsHeld
+from schemas.ids import LogTime
 from schemas.placement import partition_of
+from tests.harness.words import T, created, folded, published, reserve, type_added
+
+RESERVATIONS = 2_000
 
 
 def sized(**terms: object) -> Sizing:
@@ -53,12 +63,48 @@ def test_the_busiest_partition_is_counted_with_the_platforms_own_placement() -> 
     assert busiest <= found.load.busy * Limits().partition_cores
 
 
-def test_one_event_has_one_partition_and_one_worker_however_much_is_asked() -> None:
+def test_one_event_has_one_partition_and_one_worker_and_what_is_too_much_for_one_is_said() -> None:
     found = sized(events=1, places=1_000_000)
     assert found.partitions == 1
     assert {units(found)[name] for name in ("reservations", "read-side", "payments")} == {1}
-    assert found.one_event.keeping == Keeping.QUEUES
+    assert found.one_event.keeping == Keeping.TOO_MUCH
     assert found.one_event.ceiling_per_s == round(1e6 / MEASURED.full_batch_us)
+    too_much = {part.name: part.times_too_much for part in found.parts if part.times_too_much > 1.0}
+    assert too_much["reservations"] == found.one_event.times == pytest.approx(MEASURED.full_batch_us, rel=0.01)
+    read_side = MEASURED.cpu_us["read-side"] / MEASURED.full_batch_us
+    assert too_much["read-side"] == pytest.approx(read_side, rel=0.01), "of what the worker accepts"
+    for part in found.parts:
+        said = f"too much for one, {part.times_too_much:,.1f} times"
+        assert (said in part.bounded_by) == (part.name in too_much), part
+
+
+def test_only_what_the_events_worker_decides_is_charged_to_log_rows_and_services() -> None:
+    refused = sized(events=1, places=1_000_000)
+    assert refused.accepted_per_s == pytest.approx(refused.one_event.ceiling_per_s, rel=0.01)
+    assert refused.accepted_per_s + refused.turned_away_per_s == pytest.approx(1_000_000, rel=0.001)
+    assert refused.rows_per_s == pytest.approx(refused.accepted_per_s * MEASURED.rows, rel=0.01)
+    assert refused.log_mb_per_s == pytest.approx(refused.accepted_per_s * MEASURED.log_bytes / 1e6, rel=0.01)
+    assert cores(refused)["reservations"] == pytest.approx(Limits().partition_cores, rel=0.01)
+    twice = sized(requests_per_s=2_000_000.0, events=1, places=1_000_000)
+    for name, value in cores(refused).items():
+        if name != "api":
+            assert cores(twice)[name] == pytest.approx(value, rel=0.01), name
+    assert cores(twice)["api"] > cores(refused)["api"], "a request that is turned away costs the API"
+
+
+def test_one_partition_keeps_no_more_servers_busy_than_it_has_copies_and_rows() -> None:
+    found = sized(events=1, places=1_000_000)
+    assert {name: units(found)[name] for name in ("broker", "postgres", "redis")} == {
+        "broker": 3, "postgres": 1, "redis": 1,
+    }  # fmt: skip
+
+
+def test_a_worker_without_room_for_a_lost_machines_work_is_not_said_to_keep_up() -> None:
+    ceiling = 1e6 / MEASURED.full_batch_us
+    for share, keeping in ((0.5, Keeping.KEEPS_UP), (0.9, Keeping.NO_ROOM), (1.1, Keeping.TOO_MUCH)):
+        found = sized(events=10, requests_per_s=10 * ceiling * share)
+        assert found.one_event.keeping == keeping
+        assert (found.turned_away_per_s > 0) == (keeping == Keeping.TOO_MUCH)
 
 
 def test_a_house_sells_out_no_sooner_than_its_worker_grants() -> None:
@@ -128,3 +174,22 @@ def test_a_file_that_is_no_result_is_named(tmp_path: Path, content: bytes) -> No
     with pytest.raises(SettingsError) as raised:
         measured(file)
     assert "--measured" in str(raised.value)
+
+
+def test_the_memory_of_a_reservation_is_the_measured_one() -> None:
+    state = folded(created(), type_added(rows=40, seats_per_row=100), published())
+    commands = []
+    for number in range(RESERVATIONS):
+        buyer = str(uuid.UUID(int=number + (7 << 64)))
+        commands.append((buyer, str(uuid.uuid5(uuid.UUID(buyer), "key"))))
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    for offset, (buyer, reservation_id) in enumerate(commands, start=10):
+        # Names of their own, as the decoder makes them for each record.
+        command = reserve(quantity=2, by=buyer[:1] + buyer[1:], rid=reservation_id[:1] + reservation_id[1:])
+        (fact,) = decide(state, command, LogTime(T))
+        assert isinstance(fact, TicketsHeld)
+        evolve(state, fact, At(0, offset, LogTime(T)))
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (after - before) / RESERVATIONS == pytest.approx(MEASURED.state_bytes, rel=0.35)
