@@ -121,8 +121,8 @@ test-containers: images ## the stack in containers: the image, a drop, kills, an
 	@$(BIN)/python -m pytest tests/containers -m containers $(ARGS)
 	@$(BIN)/python -m ops.containers.with_engine $(PYTEST) tests/kafka/test_*.py tests/kafka/ops -m kafka --containers $(ARGS)
 
-test-containers-short: setup ## the image and a drop in containers, where an engine and the images of `make images` can be had
-	@$(BIN)/python -m pytest tests/containers/test_image.py tests/containers/test_stack.py -m containers $(ARGS)
+test-containers-short: setup ## the image, built here where an engine can be had, and a drop in containers where `make images` has built the rest
+	@$(BIN)/python -m ops.containers.short $(BIN)/python -m pytest tests/containers/test_image.py tests/containers/test_stack.py -m containers $(ARGS)
 
 compose-config: ## check compose.yaml (Docker)
 	$(COMPOSE) config --quiet

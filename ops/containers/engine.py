@@ -124,11 +124,6 @@ def answering() -> str | None:
     return own if not given and engine_answers(own) else None
 
 
-def has_been_used() -> bool:
-    """Whether an engine answers, or ours has run here before. A new one has no images."""
-    return answering() is not None or (engine_dir() / "data").exists()
-
-
 def why_none() -> str | None:
     """Why no engine can be had here; None when one answers or can be started."""
     if answering() is not None:

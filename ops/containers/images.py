@@ -58,6 +58,17 @@ def build_product(engine: Engine, say: Callable[[str], None], *, root: Path = RO
     engine.docker("build", "--build-arg", f"IMAGES={PREFIX}", "--tag", tag, str(root))
 
 
+def why_no_base() -> str | None:
+    """Why this machine can make no base of the images; None when it has what makes it."""
+    return None if shutil.which("debootstrap") else "debootstrap is not installed (Debian: debootstrap)"
+
+
+def why_no_stack(engine: Engine) -> str | None:
+    """Why the stack cannot be started: which stand-ins there are not, and what makes them. None when all are there."""
+    absent = missing(engine)
+    return f"`make images` has not built {', '.join(absent)}" if absent else None
+
+
 def missing(engine: Engine) -> list[str]:
     """The stand-ins that have not been built."""
     wanted = {one["image"] for one in _definitions().values()}
@@ -100,8 +111,8 @@ def _debian(engine: Engine, suite: str, say: Callable[[str], None]) -> None:
     tag = f"{PREFIX}debian:{suite}"
     if tag in _there(engine):
         return
-    if shutil.which("debootstrap") is None:
-        raise ServiceUnreachable("debootstrap", "this machine", "it is not installed (Debian: debootstrap)")
+    if (why := why_no_base()) is not None:
+        raise ServiceUnreachable("debootstrap", "this machine", why)
     say(f"{tag}: made by debootstrap")
     engines.engine_dir().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=engines.engine_dir()) as scratch:
@@ -111,6 +122,8 @@ def _debian(engine: Engine, suite: str, say: Callable[[str], None]) -> None:
         )
         if made.returncode != 0:
             raise ServiceUnreachable("debootstrap", suite, (made.stdout + made.stderr)[-2_000:])
+        # As in Debian's own images: dpkg need not wait for the disk, since a build that is cut off is thrown away.
+        Path(root, "etc/dpkg/dpkg.cfg.d/unsafe-io").write_text("force-unsafe-io\n")
         excluded = [f"--exclude={pattern}" for pattern in LEFT_OUT]
         archive = Path(scratch, "root.tar")
         packed = ["tar", "-C", str(root), "--numeric-owner", *excluded, "-cf", str(archive), "."]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from ops.containers import engine as engines
-from ops.containers import images
+from ops.containers import images, short
 from ops.containers.engine import Engine
 from tests.harness.compose_stack import ComposeStack, compose_stack
 
@@ -17,26 +17,30 @@ PROJECT = "circle-test"
 
 @pytest.fixture(scope="session")
 def bare_engine() -> Iterator[Engine]:
-    """An engine that has the stand-ins."""
-    if (why := engines.why_none()) is not None:
+    """An engine that has the stand-ins below the product's image."""
+    if (why := short.why_not()) is not None:
         pytest.skip(why)
-    if not engines.has_been_used():
-        pytest.skip("no Docker engine answers, and `make images` has not been run here")
     with engines.running() as engine:
-        if missing := images.missing(engine):
-            pytest.skip(f"`make images` has not built {', '.join(missing)}")
+        images.build_for_product(engine, print)
         yield engine
 
 
 @pytest.fixture(scope="session")
 def engine(bare_engine: Engine) -> Engine:
     """The same, with the product's image of this tree."""
-    images.build_product(bare_engine, print)
     return bare_engine
 
 
+@pytest.fixture(scope="session")
+def whole_engine(engine: Engine) -> Engine:
+    """The same, with the stand-ins for all services of the stack."""
+    if (why := images.why_no_stack(engine)) is not None:
+        pytest.skip(why)
+    return engine
+
+
 @pytest.fixture(scope="module")
-def stack(engine: Engine) -> Iterator[ComposeStack]:
+def stack(whole_engine: Engine) -> Iterator[ComposeStack]:
     """The platform of compose.yaml, healthy, for one module."""
-    with compose_stack(engine, PROJECT) as running:
+    with compose_stack(whole_engine, PROJECT) as running:
         yield running

@@ -7,7 +7,7 @@ import pytest
 
 from ops.run.services.process import wait_for
 from schemas.codec import own_schemas
-from tests.harness.compose_stack import ComposeStack, Drop
+from tests.harness.compose_stack import REGISTRY, ComposeStack, Drop
 
 SEEN_S_MAX = 60
 JOBS = {"api", "dataflows"}
@@ -44,7 +44,7 @@ def test_prometheus_reads_every_process(full: ComposeStack) -> None:
 
 @pytest.mark.timeout(400)
 def test_records_have_the_registrys_ids_and_the_registry_has_our_schemas(full: ComposeStack) -> None:
-    full.extra["CIRCLE_SCHEMA_REGISTRY_URL"] = "http://schema-registry:8081/apis/ccompat/v7"
+    full.extra |= REGISTRY
     full.compose("run", "--rm", "--no-deps", "api", "verify")  # one process registers, and the others find all of it
     full.up()
     with full.shop() as shop:

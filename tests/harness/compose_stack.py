@@ -8,7 +8,7 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +27,7 @@ OVERLAYS = (
     *("--file", str(ROOT / "tests" / "containers" / "own_ports.yaml")),
 )
 PORTS = ("API_PORT", "MAILPIT_PORT", "REGISTRY_PORT", "PROMETHEUS_PORT")
+REGISTRY = {"CIRCLE_SCHEMA_REGISTRY_URL": "http://schema-registry:8081/apis/ccompat/v7"}
 HEALTHY_S_MAX = 240
 PAGE_S_MAX = 600
 ANSWER_S_MAX = 120.0
@@ -134,9 +135,11 @@ class ComposeStack:
 
 
 @contextmanager
-def compose_stack(engine: Engine, project: str, *, image: str = PRODUCT) -> Iterator[ComposeStack]:
-    """A stack that is up and healthy, and leaves nothing."""
-    stack = ComposeStack(engine, project, image=image)
+def compose_stack(
+    engine: Engine, project: str, *, image: str = PRODUCT, profile: str = "app", extra: Mapping[str, str] | None = None
+) -> Iterator[ComposeStack]:
+    """A stack that is up and healthy, and leaves nothing. `extra`: more variables for compose.yaml."""
+    stack = ComposeStack(engine, project, image=image, profile=profile, extra=dict(extra or {}))
     stack.down(forget=True)
     try:
         stack.up()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -70,6 +71,33 @@ def test_the_gate_runs_the_embedded_cases_and_those_on_apache_kafka() -> None:
     assert re.search(r'SERVER_PYTEST\) tests/e2e -m "long and not kafka"', recipe("test-long"))
     assert re.search(r"PYTEST\) \$\(wildcard tests/faults .*\) tests/kafka/ops -m kafka", recipe("test-kafka"))
     assert "tests/kafka" not in recipe("test")
+
+
+def test_the_gate_builds_the_image_and_tests_it_after_the_tests_on_apache_kafka() -> None:
+    (first,) = re.findall(r'^step \.ci/beside 0 "(.+)" make test$', text_of(".ci/run"), re.MULTILINE)
+    assert first.split(" && ") == [
+        "nice make lint",
+        "make test-kafka TEST_WORKERS=1",
+        "nice make test-containers-short",
+    ]
+    assert text_of(".ci/run").rstrip().endswith("make test"), "and its own last line is that of the containers"
+    built, *tests = recipe_of_make("test-containers-short").partition("-m pytest")
+    assert built.rstrip().endswith("-m ops.containers.short .venv/bin/python"), "the build is outside of a test's time"
+    assert {"tests/containers/test_image.py", "tests/containers/test_stack.py"} <= set("".join(tests).split())
+
+
+def test_where_no_engine_can_be_had_the_gate_says_why_and_passes(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "ops.containers.short", "false"],
+        cwd=ROOT,
+        env={"PATH": str(tmp_path), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()[-1]
+    assert said.startswith("containers: nothing ran: no Docker engine answers, and docker and dockerd")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,55 @@
+"""`python -m ops.containers.short COMMAND…`: builds the product's image, then runs a command that tests it.
+
+For a change's gate. The engine is the one that answers, else one of our own until the command ends. Where the machine
+can have no engine, or no base for the images, it says why, runs nothing, and its exit code is 0: a gate without
+containers passes. Else the exit code is the command's. The last line says what of the tests ran, and what did not.
+"""
+
+import subprocess
+import sys
+import time
+
+from connectors.errors import ServiceUnreachable
+from ops.containers import engine as engines
+from ops.containers import images
+from ops.containers.engine import DockerFailed, Engine
+
+STARTED = "containers: "
+
+
+def main(command: list[str]) -> int:
+    """Builds, runs `command` with DOCKER_HOST set, and prints the line."""
+    if (why := why_not()) is not None:
+        print(f"{STARTED}nothing ran: {why}")
+        return 0
+    began = time.monotonic()
+    try:
+        with engines.running() as engine:
+            images.build_for_product(engine, lambda line: print(line, flush=True))
+            print(f"built in {time.monotonic() - began:.0f} s", flush=True)
+            code = subprocess.run(command, env=engine.env, check=False).returncode
+            print(f"{STARTED}{_ran(engine) if code == 0 else 'the tests failed'}")
+            return code
+    except ServiceUnreachable as error:
+        print(f"{STARTED}nothing ran: {error}")
+        return 0
+    except DockerFailed as error:
+        print(error, file=sys.stderr)
+        print(f"{STARTED}the image was not built")
+        return 1
+
+
+def why_not() -> str | None:
+    """Why this machine can build no image; None when it can try."""
+    return engines.why_none() or images.why_no_base()
+
+
+def _ran(engine: Engine) -> str:
+    without = images.why_no_stack(engine)
+    return (
+        "the image and a drop in the stack ran" if without is None else f"the image ran; the stack did not: {without}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
