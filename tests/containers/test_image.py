@@ -14,8 +14,11 @@ from ops.containers.engine import ROOT, DockerFailed, Engine
 from ops.containers.images import PRODUCT
 from ops.containers.sbom import sbom_of
 from tests.harness.native import TWINS
+from tests.unit.docs.pages import text_of
 
 SIZE_MB_MAX = 480
+SIZE_MB_OFF = 5
+PAGE = text_of("ops/docs/guide/running.md")
 # As compose.yaml runs it: nothing can be written but /tmp, and the process has no capability.
 CONFINED = ("--rm", "--network", "none", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL",
             "--security-opt", "no-new-privileges:true")  # fmt: skip
@@ -66,6 +69,8 @@ def test_it_has_every_compiled_twin(engine: Engine) -> None:
 def test_it_is_small_and_has_nothing_to_build_with(engine: Engine) -> None:
     size = int(engine.docker("inspect", "--format", "{{.Size}}", PRODUCT))
     assert size < SIZE_MB_MAX * 1_000_000
+    (written,) = re.findall(r"The platform's image has (\d+) MB", PAGE)
+    assert abs(size / 1_000_000 - int(written)) <= SIZE_MB_OFF, "of the page"
     script = f"import shutil, json; print(json.dumps([n for n in {BUILDING} if shutil.which(n)]))"
     assert json.loads(run_python(engine, script)) == []
     script = f"import importlib.util as u, json; print(json.dumps([n for n in {FOREIGN} if u.find_spec(n)]))"
@@ -76,6 +81,9 @@ def test_what_is_in_it_is_written_down(engine: Engine) -> None:
     document = json.loads(sbom_of(engine, PRODUCT))
     assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
     found = {one["purl"].partition("?")[0] for one in document["components"]}
+    written = re.findall(r"(\d+) Python distributions and (\d+) Debian packages", " ".join(PAGE.split()))
+    kinds = [one.partition("/")[0] for one in found]
+    assert [(str(kinds.count("pkg:pypi")), str(kinds.count("pkg:deb")))] == written, "of the page"
     lock = (ROOT / "requirements-runtime.lock").read_text()
     pinned = set(re.findall(r"^([a-z0-9.-]+==[^ ;]+) ", lock, re.MULTILINE))
     wheels = {f"pkg:pypi/{one.replace('==', '@')}" for one in pinned}
