@@ -109,6 +109,10 @@ class Host:
         """Packets go out, and none comes in."""
         self._filter("INPUT", "-i")
 
+    def mute(self) -> None:
+        """Packets come in, and none goes out."""
+        self._filter("OUTPUT", "-o")
+
     def lose(self, share: float) -> None:
         """This share of the packets is lost, each way."""
         chance = ("-m", "statistic", "--mode", "random", "--probability", f"{share:.3f}")

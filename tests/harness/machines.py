@@ -213,6 +213,16 @@ class Machines:
         else:
             self.processes[name].start()
 
+    def delay(self) -> None:
+        """All that passes the proxy arrives later, each way."""
+        assert self._proxy is not None
+        self._proxy.send_signal(signal.SIGUSR1)
+
+    def hasten(self) -> None:
+        """The proxy passes everything on at once, as at the start."""
+        assert self._proxy is not None
+        self._proxy.send_signal(signal.SIGUSR2)
+
     def wait_ready(self, names: Iterable[str] = ()) -> None:
         """Until these processes, or all that should run, are ready."""
         waiting = [self.processes[name] for name in names] or [one for one in self.processes.values() if one.wanted]

@@ -1,19 +1,32 @@
 """A proxy of connections as a process of its own: each goes to the next backend that accepts it, in turn.
 
 `python -m tests.harness.tcp_proxy HOST:PORT BACKEND…` with a backend as HOST:PORT. A backend that did not accept a
-connection in time is left out for a while.
+connection in time is left out for a while. From SIGUSR1 to SIGUSR2 all that passes arrives DELAY_S later, each way; a
+connection carries as much as before.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import signal
 import sys
 import time
 
 ACCEPT_S_MAX = 1.0
 LEFT_OUT_S = 2.0
 CHUNK = 65_536
+DELAY_S = 0.4
+ON_THE_WAY_MAX = 256  # chunks of one connection and direction; then the sender waits
+
+
+class Delay:
+    """How long what passes is on its way, in seconds."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def set(self, seconds: float) -> None:
+        self.seconds = seconds
 
 
 class Backends:
@@ -39,14 +52,18 @@ class Backends:
 
 async def serve(host: str, port: int, backends: Backends) -> None:
     """Passes connections on until the process ends."""
+    delay = Delay()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGUSR1, delay.set, DELAY_S)
+    loop.add_signal_handler(signal.SIGUSR2, delay.set, 0.0)
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there = await backends.connect()
         if there is None:
             writer.transport.abort()
             return
-        upward = asyncio.create_task(_pump(reader, there[1]))
-        downward = asyncio.create_task(_pump(there[0], writer))
+        upward = asyncio.create_task(_pump(reader, there[1], delay))
+        downward = asyncio.create_task(_pump(there[0], writer, delay))
         await asyncio.wait((upward, downward), return_when=asyncio.FIRST_COMPLETED)
         for task in (upward, downward):
             task.cancel()
@@ -57,11 +74,30 @@ async def serve(host: str, port: int, backends: Backends) -> None:
     await server.serve_forever()
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while data := await reader.read(CHUNK):
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: Delay) -> None:
+    """Passes bytes on in their order, each when its delay is over, until there are no more."""
+    clock = asyncio.get_running_loop().time
+    on_the_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(ON_THE_WAY_MAX)
+
+    async def deliver() -> None:
+        while True:
+            due, data = await on_the_way.get()
+            if not data:
+                return
+            if due > clock():
+                await asyncio.sleep(due - clock())
             writer.write(data)
             await writer.drain()
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(deliver())
+            data = b"more"
+            while data:
+                data = await reader.read(CHUNK)
+                await on_the_way.put((clock() + delay.seconds, data))
+    except* OSError:
+        return  # one end is gone
 
 
 def address_of(text: str) -> tuple[str, int]:

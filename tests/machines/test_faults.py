@@ -51,6 +51,18 @@ def deaf(name: str) -> Fault:
     return fault
 
 
+def mute(name: str) -> Fault:
+    """One-way, the other direction: packets come in, none goes out."""
+
+    @contextmanager
+    def fault(machines: Machines) -> Iterator[None]:
+        with _healed(machines, name):
+            machines.host(name).mute()
+            yield
+
+    return fault
+
+
 def lossy(name: str) -> Fault:
     """A share of the packets is lost, each way."""
 
@@ -75,6 +87,16 @@ def slow(name: str) -> Fault:
     return fault
 
 
+@contextmanager
+def late(machines: Machines) -> Iterator[None]:
+    """All that buyers send and get arrives later, each way, and nothing is lost."""
+    machines.delay()
+    try:
+        yield
+    finally:
+        machines.hasten()
+
+
 def gone(name: str) -> Fault:
     """As by a power cut: the host's process ends, and no answer says so."""
 
@@ -93,15 +115,22 @@ FAULTS = {
     "a worker's host is gone": gone("worker-1"),
     "a worker's host is cut off": cut_off("worker-2"),
     "a worker's host is deaf": deaf("worker-3"),
+    "a worker's host is mute": mute("worker-1"),
     "a worker's host is slow": slow("worker-1"),
     "a worker's host is lossy": lossy("worker-2"),
     "a read side's host is gone": gone("read-1"),
     "a read side's host is cut off": cut_off("read-2"),
+    "a read side's host is deaf": deaf("read-1"),
     "an API host is gone": gone("api-1"),
     "an API host is cut off": cut_off("api-2"),
+    "an API host is slow": slow("api-1"),
+    "the way to the API is long": late,
     "the host of payments is gone": gone("payments"),
     "a broker's host is cut off": cut_off("kafka-1"),
     "a broker's host is lossy": lossy("kafka-3"),
+    "a broker's host is deaf": deaf("kafka-2"),
+    "a broker's host is mute": mute("kafka-1"),
+    "a broker's host is slow": slow("kafka-2"),
 }
 
 
