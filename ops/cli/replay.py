@@ -85,7 +85,7 @@ def verify(
 
 
 def explain(
-    reservation_id: Annotated[str, typer.Argument(help="The reservation.")],
+    reservation: Annotated[str, typer.Argument(help="The reservation.", metavar="RESERVATION_ID")],
     event: Annotated[
         str | None, typer.Option("--event", help="The reservation's event. With it, no search is needed.")
     ] = None,
@@ -93,7 +93,7 @@ def explain(
 ) -> int:
     """Explain a reservation's result: its position, the rule, what was free, and the positions that came before it."""
     with ProgressBars(quiet=json) as progress:
-        explanation = past.explain(operator_settings(), ReservationId(reservation_id), _event_of(event), progress)
+        explanation = past.explain(operator_settings(), ReservationId(reservation), _event_of(event), progress)
     if json:
         emit_json(explanation)
     else:

@@ -41,7 +41,7 @@ class WrongRequest(CircleError):
 class SeatedType(NamedTuple):
     """A seated ticket type."""
 
-    id: str
+    id: TicketTypeId
     name: str
     rows: int
     seats_per_row: int

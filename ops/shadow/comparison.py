@@ -15,7 +15,7 @@ import msgspec
 from pipelines.intake import Intake
 from schemas import facts as f
 from schemas.facts import RecordedFact
-from schemas.ids import position_text
+from schemas.ids import EventId, position_text
 
 DIFFERENCES_KEPT_MAX = 100  # listed ones; all are counted
 
@@ -31,7 +31,7 @@ class ShadowDifference(msgspec.Struct, frozen=True, kw_only=True):
     """A command with another decision, and the fields in which its facts differ."""
 
     position: str
-    event_id: str
+    event_id: EventId
     change: str
     recorded: list[dict[str, Any]]
     shadow: list[dict[str, Any]]

@@ -27,7 +27,7 @@ from pipelines.watch.record_search import Condition, Criteria, NoSuchRecord, Rea
 from pipelines.watch.topic_reader import TopicReader
 from pipelines.watch.topic_record import TopicRecord
 from schemas import cloudevents
-from schemas.ids import EventId, Position, ReservationId
+from schemas.ids import NOBODY, EventId, Position, ReservationId, UserId
 from schemas.times import rfc3339, rfc3339_of
 from schemas.topics import COMMANDS, FACTS
 
@@ -86,9 +86,9 @@ class Journey(msgspec.Struct, frozen=True, kw_only=True):
     names the bound that cut the reading off, "" for none.
     """
 
-    reservation_id: str
-    event_id: str
-    user_id: str
+    reservation_id: ReservationId
+    event_id: EventId
+    user_id: UserId
     status: str
     steps: list[JourneyStep]
     waits_for: list[str]
@@ -184,7 +184,7 @@ def _undecided(settings: Settings, reservation_id: ReservationId, event_id: Even
     return list(Search(settings, COMMANDS, criteria, bounds=READ_MAX).matches())
 
 
-def _about(record: TopicRecord, reservation_id: str) -> bool:
+def _about(record: TopicRecord, reservation_id: ReservationId) -> bool:
     return reservation_id in (record.fields.get("reservation_id"), record.fields.get("subject_id"))
 
 
@@ -204,7 +204,7 @@ def _journey(
     stopped: str,
 ) -> Journey:
     first = (commands or facts)[0]
-    event_id, home = str(first.fields.get("event_id", "")), first.partition
+    event_id, home = EventId(first.fields.get("event_id", "")), first.partition
     traces = _traces(commands, facts)
     steps = [*_command_steps(commands, traces), *_decision_steps(facts, traces)]
     users = {str(one.fields[name]) for one in [*commands, *facts] for name in ("user_id", "to_user_id")
@@ -229,14 +229,14 @@ def _journey(
     )
 
 
-def _user_of(reservation_id: str, commands: Iterable[TopicRecord], facts: Iterable[TopicRecord]) -> str:
+def _user_of(reservation_id: ReservationId, commands: Iterable[TopicRecord], facts: Iterable[TopicRecord]) -> UserId:
     """Who sent the request: among requests in turn, the user at the reservation's place. "" for the platform."""
     for one in commands:
         requests = one.fields.get("reservation_ids", [])
         if reservation_id in requests:
-            return str(one.fields["user_ids"][requests.index(reservation_id)])
-        return str(one.fields.get("user_id", ""))
-    return next((str(one.fields.get("user_id", "")) for one in facts), "")
+            return UserId(one.fields["user_ids"][requests.index(reservation_id)])
+        return UserId(one.fields.get("user_id", ""))
+    return next((UserId(one.fields.get("user_id", "")) for one in facts), NOBODY)
 
 
 def _traces(commands: Iterable[TopicRecord], facts: Iterable[TopicRecord]) -> dict[str, str]:
@@ -281,8 +281,8 @@ def _decision_steps(facts: Iterable[TopicRecord], traces: Mapping[str, str]) -> 
 
 async def _row_steps(
     connection: Connection,
-    event_id: str,
-    reservation_id: str,
+    event_id: EventId,
+    reservation_id: ReservationId,
     users: set[str],
     facts: Sequence[TopicRecord],
     row: Mapping[str, Any] | None,

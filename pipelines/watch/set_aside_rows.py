@@ -18,6 +18,7 @@ from connectors.errors import CircleError
 from connectors.postgres import connect
 from connectors.settings import Settings
 from connectors.sql_files import queries
+from schemas.ids import EventId
 
 Querying: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 SQL = queries(Path(__file__).parent / "sql" / "set_aside_rows.sql")
@@ -40,7 +41,7 @@ class SetAsideRow(msgspec.Struct, frozen=True, kw_only=True):
     table: str
     id: str
     what: str
-    event_id: str
+    event_id: EventId
     error: str
     created_at: datetime
 

@@ -24,7 +24,6 @@ import psutil
 from api.auth.keys import KeyRing, generate_pem
 from api.auth.tokens import AccessTokens
 from connectors.kafka_clients import new_admin
-from connectors.settings import Settings
 from connectors.topics import apply_topics
 from ops.migrations import migrate
 from ops.proof.checker import NotSettled, Report, ToldOutcome, wait_until_settled
@@ -35,6 +34,7 @@ from ops.run.services.postgres import Postgres
 from ops.run.services.process import run_coroutine, wait_for
 from ops.run.services.valkey import Valkey
 from ops.run.supervisor import Child, ChildSpec
+from pipelines.platform_settings import PlatformSettings
 from schemas.topics import COMMANDS, FACTS
 from tests.harness.flows import environment
 from tests.harness.hosts import NETWORK, PREFIX_BITS, Host, Network
@@ -164,7 +164,7 @@ class Machines:
         self.brokers: dict[str, KafkaNode] = {}
         self.postgres: NetworkPostgres
         self.valkey: Valkey
-        self.settings: Settings
+        self.settings: PlatformSettings
         self.tokens: AccessTokens
 
     @property
@@ -307,7 +307,7 @@ class Machines:
                 started.result()
         problem = wait_for(self.brokers_complete, timeout_s=READY_S)
         assert problem is None, problem
-        made = Settings(
+        made = PlatformSettings(
             kafka_bootstrap_servers=",".join(node.address for node in self.brokers.values()),
             postgres_url=self.postgres.url,
             redis_url=self.valkey.url,
