@@ -247,7 +247,8 @@ class LogWriter:
     def _admitted(self, command: Command, passage: Passage, wants_reply: bool) -> Submission:
         if self.unacked >= IN_FLIGHT_MAX or len(self.waiting) >= IN_FLIGHT_MAX:
             raise busy("too many requests wait for the log")
-        return Submission(self, command, passage, self._loop.create_future(), wants_reply)
+        future = self._loop.create_future()
+        return Submission(writer=self, command=command, passage=passage, future=future, wants_reply=wants_reply)
 
     def _produce(
         self, command: Command, submissions: Sequence[Submission], *, asks: bool, traceparent: str | None = None
@@ -263,7 +264,7 @@ class LogWriter:
             headers.append(("traceparent", traceparent.encode("latin-1", "replace")))
         value = self._codec.encode(command)
         client = self._producer
-        delivery = _Delivery(self, client, submissions, command.event_id, value)
+        delivery = _Delivery(writer=self, client=client, submissions=submissions, key=command.event_id, value=value)
         delivery.span = span
         try:
             client.produce(TOPIC, value, command.event_id, headers=headers, on_delivery=delivery.delivered)

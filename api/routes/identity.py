@@ -94,8 +94,14 @@ async def sessions(call: Call) -> HTTPResponse:
     )
 
     def item(row: asyncpg.Record) -> SessionOut:
-        shown = (row["created_at"], row["last_used_at"], row["address"], row["user_agent"])
-        return SessionOut(row["id"], *shown, row["id"] == caller.session_id)
+        return SessionOut(
+            id=row["id"],
+            created_at=row["created_at"],
+            last_used_at=row["last_used_at"],
+            address=row["address"],
+            client=row["user_agent"],
+            current=row["id"] == caller.session_id,
+        )
 
     return json(cursors.page(rows, query.limit, item, lambda row: ("sessions", row["used_us"], row["id"])))
 

@@ -159,7 +159,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         stack.callback(shop.http.close)
         event = shop.event(shop.organizer())
         buyer = shop.person()
-        yield Site(platform, shop, prometheus, hooks, certificate, event, buyer)
+        yield Site(
+            platform=platform,
+            shop=shop,
+            prometheus=prometheus,
+            hooks=hooks,
+            certificate=certificate,
+            event=event,
+            buyer=buyer,
+        )
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from ops.proof.bench.ingress import IngressOptions, IngressRound, report
 from ops.proof.load.open_loop import Result
 from ops.proof.load.statistics import Latencies, ProcessCpu
 
-NONE = Latencies(0, 0.0, 0.0, 0.0, 0.0)
+NONE = Latencies(count=0, p50_ms=0.0, p95_ms=0.0, p99_ms=0.0, max_ms=0.0)
 
 
 @pytest.mark.long

@@ -87,7 +87,7 @@ def test_refusals_that_went_together_are_as_those_that_went_alone(
         reservation = done(person.get(f"/v1/reservations/{document['reservation_id']}"), 200)
         assert (reservation["status"], reservation["reason"]) == ("rejected", "sold-out")
         assert reservation["position"] == document["position"]
-        told.append(ToldOutcome(document["reservation_id"], *document["position"].values(), status="rejected"))
+        told.append(ToldOutcome(document["reservation_id"], **document["position"], status="rejected"))
     assert sum(commands[document["reservation_id"]] is ReserveInTurn for *_, document in documents) >= together
     assert {response.headers["content-type"] for _, response in crowd.asked.values() if response is not None} == {
         alone.headers["content-type"]

@@ -38,8 +38,22 @@ def sold_out(stage: Stage) -> tuple[Drop, str]:
     """An event with many holders of one free ticket each."""
     drop = stage.drop(events=1, rows=1)
     (event,) = drop.events
-    hall = ("hall", "Hall", 0, "EUR", "general", 0, 0, HOLDERS, 0, 0)
-    drop.send(c.AddTicketType(event, ORGANIZER, "hall", *hall))
+    hall = c.AddTicketType(
+        event_id=event,
+        user_id=ORGANIZER,
+        command_id="hall",
+        ticket_type_id="hall",
+        name="Hall",
+        price_minor=0,
+        currency="EUR",
+        kind="general",
+        rows=0,
+        seats_per_row=0,
+        capacity=HOLDERS,
+        sales_open_at=0,
+        sales_close_at=0,
+    )
+    drop.send(hall)
     for number in range(HOLDERS):
         user = UserId(f"00000000-0000-4000-9000-{number:012}")
         key = reservation_id(user, "one")

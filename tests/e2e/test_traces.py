@@ -53,7 +53,14 @@ def street() -> Iterator[Street]:
     ):
         organizer = shop.organizer()
         done(organizer.post("/v1/webhooks", json={"url": hooks.url}), 201)
-        yield Street(platform, shop, collector, hooks, shop.event(organizer), shop.person())
+        yield Street(
+            platform=platform,
+            shop=shop,
+            collector=collector,
+            hooks=hooks,
+            event=shop.event(organizer),
+            buyer=shop.person(),
+        )
 
 
 def traceparent(trace: str, flags: str = "01") -> dict[str, str]:

@@ -34,7 +34,9 @@ def street() -> Iterator[Street]:
     with MailServer() as mails, HookServer() as hooks, open_shop(CIRCLE_SMTP_URL=mails.url) as (platform, shop):
         organizer = shop.organizer()
         done(organizer.post("/v1/webhooks", json={"url": hooks.url}), 201)
-        yield Street(platform.settings, shop, mails, shop.event(organizer), shop.person())
+        yield Street(
+            settings=platform.settings, shop=shop, mails=mails, event=shop.event(organizer), buyer=shop.person()
+        )
 
 
 @pytest.fixture

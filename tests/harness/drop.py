@@ -119,9 +119,23 @@ class Drop:
     def opening(self, event: str) -> list[c.Command]:
         """The commands that make one event: a seated section (free in half of the events) and a general admission."""
         price = 2_500 if self.events.index(event) % 2 == 0 else 0
-        details = ("Drop", "", "music", "Hall", 4_000_000_000_000_000, 4_000_000_100_000_000, "UTC", 0, 0)
         return [
-            c.CreateEvent(event, ORGANIZER, "open", *details, self.hold_ttl_s, self.limit),
+            c.CreateEvent(
+                event_id=event,
+                user_id=ORGANIZER,
+                command_id="open",
+                title="Drop",
+                description="",
+                category_id="music",
+                venue="Hall",
+                starts_at=4_000_000_000_000_000,
+                ends_at=4_000_000_100_000_000,
+                timezone="UTC",
+                sales_open_at=0,
+                sales_close_at=0,
+                hold_ttl_s=self.hold_ttl_s,
+                max_tickets_per_user=self.limit,
+            ),
             c.AddTicketType(
                 event_id=event,
                 user_id=ORGANIZER,

@@ -95,7 +95,11 @@ class Latecomers:
         refused as sold out. Returns the person, the key and the document."""
         documents = []
         for key, (person, before) in self.asked.items():
-            asks = person if http is None else Person(http, person.id, "", person.access_token, "")
+            asks = (
+                person
+                if http is None
+                else Person(http=http, id=person.id, email="", access_token=person.access_token, refresh_token="")
+            )
             document = problem(self.ask(asks, key), 409, "sold-out")
             if before is not None and before.status_code == 409:
                 assert document == before.json()
@@ -117,7 +121,7 @@ def latecomers(settings: Settings, scratch: Path) -> Iterator[tuple[ApiProcess, 
 def told(documents: list[Answered]) -> list[ToldOutcome]:
     """The answers, for the checker."""
     return [
-        ToldOutcome(document["reservation_id"], *document["position"].values(), status="rejected")
+        ToldOutcome(document["reservation_id"], **document["position"], status="rejected")
         for _, _, document in documents
     ]
 

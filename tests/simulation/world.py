@@ -301,18 +301,38 @@ class Simulation:
         self._holds[event] = deque(maxlen=40)
         paid = rng.choice((0, 1_999, 5_000))
         now = self._clock_ms * 1_000
-        seated = ("seated", "Seats", paid, "EUR", "seated", rng.randint(3, 8), rng.randint(3, 12), 0, 0, 0)
-        window = (0, 0) if rng.random() < 0.7 else (now + 2_000_000, now + 30_000_000)
-        floor = ("floor", "Floor", paid, "EUR", "general", 0, 0, rng.randint(5, 60), *window)
-        self._answers.extendleft(
-            reversed(
-                (
-                    c.AddTicketType(event, "owner", "o", *seated),
-                    c.PublishEvent(event, "owner", "o"),
-                    c.AddTicketType(event, "owner", "o", *floor),
-                )
-            )
+        seated = c.AddTicketType(
+            event_id=event,
+            user_id="owner",
+            command_id="o",
+            ticket_type_id="seated",
+            name="Seats",
+            price_minor=paid,
+            currency="EUR",
+            kind="seated",
+            rows=rng.randint(3, 8),
+            seats_per_row=rng.randint(3, 12),
+            capacity=0,
+            sales_open_at=0,
+            sales_close_at=0,
         )
+        opens, closes = (0, 0) if rng.random() < 0.7 else (now + 2_000_000, now + 30_000_000)
+        floor = c.AddTicketType(
+            event_id=event,
+            user_id="owner",
+            command_id="o",
+            ticket_type_id="floor",
+            name="Floor",
+            price_minor=paid,
+            currency="EUR",
+            kind="general",
+            rows=0,
+            seats_per_row=0,
+            capacity=rng.randint(5, 60),
+            sales_open_at=opens,
+            sales_close_at=closes,
+        )
+        self._answers.extendleft(reversed((seated, c.PublishEvent(event, "owner", "o"), floor)))
         return self._create(event, rng.choice((3, 8, 20)))
 
     def _create(self, event: str, ttl_s: int) -> c.CreateEvent:

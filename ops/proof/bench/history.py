@@ -112,11 +112,18 @@ class HistoryWriter:
         if hold is None or hold.status != ReservationStatus.HELD:
             return
         attempt = AttemptId(str(UUID(int=chance.getrandbits(128), version=4)))
-        buyer = order.event_id, order.user_id, CommandId(f"pay-{self.commands:x}")
-        yield ConfirmReservation(*buyer, order.reservation_id, attempt, "tok_ok")
-        payment = order.event_id, order.user_id, CommandId(f"paid-{self.commands:x}")
+        yield ConfirmReservation(
+            event_id=order.event_id,
+            user_id=order.user_id,
+            command_id=CommandId(f"pay-{self.commands:x}"),
+            reservation_id=order.reservation_id,
+            attempt_id=attempt,
+            payment_token="tok_ok",  # noqa: S106 - the sandbox's card
+        )
         yield RecordPayment(
-            *payment,
+            event_id=order.event_id,
+            user_id=order.user_id,
+            command_id=CommandId(f"paid-{self.commands:x}"),
             reservation_id=order.reservation_id,
             attempt_id=attempt,
             payment_id=PaymentId(f"pay-{attempt}"),

@@ -88,10 +88,10 @@ class Mix:
         rows, per_row = rows_of(self.shape.seats)
         starts_at = self._now_us + 30 * DAY_US
         for house in self.houses:
-            who = house.event_id, house.organizer_id
             yield CreateEvent(
-                *who,
-                self._command(SETUP),
+                event_id=house.event_id,
+                user_id=house.organizer_id,
+                command_id=self._command(SETUP),
                 title="Night of the Circle",
                 description="",
                 category_id=CategoryId(""),
@@ -106,8 +106,9 @@ class Mix:
             )
             for section in house.sections:
                 yield AddTicketType(
-                    *who,
-                    self._command(SETUP),
+                    event_id=house.event_id,
+                    user_id=house.organizer_id,
+                    command_id=self._command(SETUP),
                     ticket_type_id=section,
                     name="Stalls",
                     price_minor=4_250,
@@ -119,7 +120,7 @@ class Mix:
                     sales_open_at=0,
                     sales_close_at=0,
                 )
-            yield PublishEvent(*who, self._command(SETUP))
+            yield PublishEvent(house.event_id, house.organizer_id, self._command(SETUP))
 
     def pending_holds(self, holds: int) -> Iterator[Command]:
         """Holds that stay open during the measurement."""

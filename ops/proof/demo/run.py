@@ -66,7 +66,7 @@ async def _demo(options: DemoOptions, platform: Platform, progress: ProgressBars
         house = House(drop, rows, per_row)
         await client.warm(min(CONNECTIONS_MAX, options.buyers))
         meter, sent = meter_of(platform, others={"the buyers": os.getpid()}), client.sent
-        crowd = Crowd(client, cashier, accounts, house, tally, options.seed)
+        crowd = Crowd(client=client, cashier=cashier, accounts=accounts, house=house, tally=tally, seed=options.seed)
         meter.start()
         started = time.perf_counter()
         with closing(ForeignLocks(settings.redis_url)) as locks:

@@ -36,7 +36,17 @@ PLAIN = (*COMMANDS, *NOTIFICATIONS)
 ENVELOPE = Envelope(
     event_id=str(uuid.UUID(int=7)), partition=3, offset=70_000, index=0, count=1, log_time=T, rules_version=1
 )
-HELD = f.TicketsHeld(*[str(uuid.UUID(int=n)) for n in range(3)], 2, ["A-1", "AA-12"], 8_500, "EUR", T + 10**9, -(2**62))
+HELD = f.TicketsHeld(
+    reservation_id=str(uuid.UUID(int=0)),
+    user_id=str(uuid.UUID(int=1)),
+    ticket_type_id=str(uuid.UUID(int=2)),
+    quantity=2,
+    seats=["A-1", "AA-12"],
+    amount_minor=8_500,
+    currency="EUR",
+    expires_at=T + 10**9,
+    fingerprint=-(2**62),
+)
 HELD_BYTES = Codec().encode_fact(ENVELOPE, HELD)
 
 
@@ -265,7 +275,22 @@ def test_random_bytes_mean_the_same_to_both_readers(head: bytes, body: bytes) ->
 
 @pytest.mark.parametrize("time", [-1, 0, TIME_US_MAX, TIME_US_MAX + 1])
 def test_a_time_beyond_the_calendar_is_no_time_of_a_command(way: str, time: int) -> None:
-    draft = CreateEvent(*["x"] * 7, T, T + 1, "UTC", T, time, 60, 4)
+    draft = CreateEvent(
+        event_id="x",
+        user_id="x",
+        command_id="x",
+        title="x",
+        description="x",
+        category_id="x",
+        venue="x",
+        starts_at=T,
+        ends_at=T + 1,
+        timezone="UTC",
+        sales_open_at=T,
+        sales_close_at=time,
+        hold_ttl_s=60,
+        max_tickets_per_user=4,
+    )
     found = CODECS[way].decode(CODEC.encode(draft))
     assert found == (draft if 0 <= time <= TIME_US_MAX else CODEC.decode(CODEC.encode(draft)))
     assert isinstance(found, Undecodable) == (not 0 <= time <= TIME_US_MAX)

@@ -110,12 +110,13 @@ def _between(since: int, until: int) -> dict[str, str]:
 
 
 def _payment(intent: Intent) -> BookedPayment:
-    place = place_of(intent.metadata) or (NO_EVENT, NO_RESERVATION)
+    event_id, reservation_id = place_of(intent.metadata) or (NO_EVENT, NO_RESERVATION)
     amount = booked_amount(intent.amount_received, intent.currency, intent.id)
     attempt = AttemptId(intent.metadata.get(ATTEMPT, ""))
     return BookedPayment(
-        intent.id,
-        *place,
+        payment_id=intent.id,
+        event_id=event_id,
+        reservation_id=reservation_id,
         attempt_id=attempt,
         amount_minor=amount,
         currency=intent.currency.upper(),

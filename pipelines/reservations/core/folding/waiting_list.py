@@ -15,8 +15,16 @@ _replace = msgspec.structs.replace
 
 
 def _joined(state: EventState, fact: f.WaitlistJoined, at: Placed) -> None:
-    what = (fact.entry_id, fact.user_id, fact.ticket_type_id, fact.quantity)
-    state.put_entry(e.WaitlistEntry(*what, WaitlistStatus.WAITING, at.offset, fact.mailbox or 0))
+    entry = e.WaitlistEntry(
+        id=fact.entry_id,
+        user_id=fact.user_id,
+        ticket_type_id=fact.ticket_type_id,
+        quantity=fact.quantity,
+        status=WaitlistStatus.WAITING,
+        offset=at.offset,
+        mailbox=fact.mailbox or 0,
+    )
+    state.put_entry(entry)
 
 
 def _entry(status: WaitlistStatus) -> Change:

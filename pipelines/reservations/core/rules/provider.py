@@ -266,12 +266,20 @@ def record_dispute(state: EventState, command: c.RecordDispute, _now: LogTime) -
     known = next((one for one in state.disputes.get(of.id, ()) if one.id == command.dispute_id), None)
     if known is not None and _PROGRESS[command.status] <= _PROGRESS[known.status]:
         return duplicate(command, of.id)
-    about = (
-        of.id, of.user_id, _organizer(state), of.payment_id, command.dispute_id, command.status, command.amount_minor,
-        of.currency, command.reason,
-    )  # fmt: skip
+    organizer = _organizer(state)
     if command.status in (DisputeStatus.INQUIRY, DisputeStatus.OPEN):
-        return [f.DisputeOpened(*about)]
+        opened = f.DisputeOpened(
+            reservation_id=of.id,
+            user_id=of.user_id,
+            organizer_id=organizer,
+            payment_id=of.payment_id,
+            dispute_id=command.dispute_id,
+            status=command.status,
+            amount_minor=command.amount_minor,
+            currency=of.currency,
+            reason=command.reason,
+        )
+        return [opened]
     split = Split(0, 0, 0)
     if command.status == DisputeStatus.LOST:
         split = _split(of, command.amount_minor)
@@ -285,7 +293,22 @@ def record_dispute(state: EventState, command: c.RecordDispute, _now: LogTime) -
     over = (void or of.status != ReservationStatus.CONFIRMED) and not of.refunds_open and owed <= 0
     if over and sum(split) > 0:
         payment = PaymentStatus.CHARGED_BACK
-    facts: list[f.Fact] = [f.DisputeClosed(*about, split.tickets, split.kept, split.owed, payment)]
+    closed = f.DisputeClosed(
+        reservation_id=of.id,
+        user_id=of.user_id,
+        organizer_id=organizer,
+        payment_id=of.payment_id,
+        dispute_id=command.dispute_id,
+        status=command.status,
+        amount_minor=command.amount_minor,
+        currency=of.currency,
+        reason=command.reason,
+        from_tickets_minor=split.tickets,
+        from_kept_minor=split.kept,
+        from_owed_minor=split.owed,
+        payment=payment,
+    )
+    facts: list[f.Fact] = [closed]
     if void:
         facts.append(_void(of, Reason.CHARGED_BACK))
     others = any(

@@ -69,8 +69,14 @@ def join_by(
         why = Refusal(Reason.TOO_MANY, f"at most {most} wait for one event", amount=most)
     if why is not None:
         return refused_for(command, why, command.entry_id)
-    what = (command.entry_id, command.user_id, command.ticket_type_id, command.quantity)
-    return [f.WaitlistJoined(*what, command.mailbox or None)]
+    joined = f.WaitlistJoined(
+        entry_id=command.entry_id,
+        user_id=command.user_id,
+        ticket_type_id=command.ticket_type_id,
+        quantity=command.quantity,
+        mailbox=command.mailbox or None,
+    )
+    return [joined]
 
 
 def leave(state: EventState, command: c.LeaveWaitlist, _now: LogTime) -> list[f.Fact]:

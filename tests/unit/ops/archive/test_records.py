@@ -114,7 +114,9 @@ def filled(kind: Any) -> Any:
 def test_the_subject_of_a_command_about_staff_gets_the_members_pseudonym() -> None:
     names = OtherNames(b"k" * 32, CODEC)
     again = f.CommandDuplicated("AddStaff", BOB, ALICE)
-    refused = f.CommandRefused("AddStaff", EVENT, ALICE, "forbidden", "not yours")
+    refused = f.CommandRefused(
+        command_type="AddStaff", subject_id=EVENT, user_id=ALICE, reason="forbidden", detail="not yours"
+    )
     told = [names.renamed(archived(fact), FACTS) for fact in (again, refused)]
     first, second = (CODEC.decode(one.value).fact for one in told)  # type: ignore[union-attr]
     assert (first.subject_id, first.user_id) == (names.name(BOB), names.name(ALICE))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -198,12 +199,15 @@ def test_a_transfer_tells_both_sides_and_neither_who_the_other_is() -> None:
 
 
 def test_an_offer_tells_its_receiver_and_its_end_whoever_did_not_end_it() -> None:
-    about = ("offer", R1, ALICE, STALLS, "t-1", "A-1", BOB)
-    (offered,) = told(f.TransferOffered(*about, T))
+    offer: Any = {
+        "transfer_id": "offer", "reservation_id": R1, "user_id": ALICE, "ticket_type_id": STALLS, "ticket_id": "t-1",
+        "seat": "A-1", "to_user_id": BOB,
+    }  # fmt: skip
+    (offered,) = told(f.TransferOffered(**offer, expires_at=T))
     assert (offered.user_id, offered.kind) == (BOB, "transfer.offered")
     assert ALICE not in offered.data
     for outcome, user in (("declined", ALICE), ("expired", ALICE), ("withdrawn", BOB), ("cancelled", BOB)):
-        (ended,) = told(f.TransferEnded(*about, outcome))
+        (ended,) = told(f.TransferEnded(**offer, outcome=outcome))
         assert (ended.user_id, ended.kind) == (user, "transfer.ended")
 
 

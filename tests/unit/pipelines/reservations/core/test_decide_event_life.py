@@ -77,8 +77,18 @@ def void(seats: list[str], rid: str, by: str) -> f.ReservationCancelled:
 
 
 def notified(kind: str, cause: int, rid: str, user: str, changed: list[str]) -> f.HolderNotified:
-    description = (DETAILS["title"], DETAILS["venue"], STARTS, ENDS, DETAILS["timezone"])
-    return f.HolderNotified(kind, cause, rid, user, changed, *description)
+    return f.HolderNotified(
+        kind=kind,
+        cause=cause,
+        reservation_id=rid,
+        user_id=user,
+        changed=changed,
+        title=DETAILS["title"],
+        venue=DETAILS["venue"],
+        starts_at=STARTS,
+        ends_at=ENDS,
+        timezone=DETAILS["timezone"],
+    )
 
 
 # --- deleting and cancelling --------------------------------------------------------------------------------------
