@@ -119,7 +119,7 @@ images: setup ## build the image, and stand-ins for the hub's images, without a 
 
 test-containers: images ## the stack in containers: the image, a drop, kills, an upgrade, backup and restore
 	@$(BIN)/python -m pytest tests/containers -m containers $(ARGS)
-	@$(BIN)/python -m ops.containers.with_engine $(PYTEST) tests/kafka/test_*.py tests/kafka/ops -m kafka --containers $(ARGS)
+	@$(BIN)/python -m ops.containers.with_engine $(PYTEST) tests/faults tests/kafka/test_*.py tests/kafka/ops -m kafka --containers $(ARGS)
 
 test-containers-short: setup ## the image, built here where an engine can be had, and a drop in containers where `make images` has built the rest
 	@$(BIN)/python -m ops.containers.short $(BIN)/python -m pytest tests/containers/test_image.py tests/containers/test_stack.py -m containers $(ARGS)

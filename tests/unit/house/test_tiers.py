@@ -86,6 +86,11 @@ def test_the_gate_builds_the_image_and_tests_it_after_the_tests_on_apache_kafka(
     assert {"tests/containers/test_image.py", "tests/containers/test_stack.py"} <= set("".join(tests).split())
 
 
+def test_the_tier_on_apache_kafka_also_runs_in_containers_with_its_faults() -> None:
+    ran = recipe_of_make("test-containers").rpartition("-m pytest")[2].split()
+    assert {"--containers", "kafka", "tests/faults", "tests/kafka/ops", "tests/kafka/test_*.py"} <= set(ran)
+
+
 def test_where_no_engine_can_be_had_the_gate_says_why_and_passes(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "ops.containers.short", "false"],
