@@ -13,12 +13,12 @@ from api.http.routing import Handler, Route
 from connectors.tracing import TRACEPARENT, SpanRole, Tracer, valid
 
 ENDLESS = "text/event-stream"
-OF_OPERATORS = "system"  # health checks and metrics: many, and alike
+PROBES = frozenset({"/healthz", "/readyz", "/metrics"})  # many, and alike
 
 
 def with_span(route: Route, handle: Handler, tracer: Tracer) -> Handler:
-    """The handler with a span around it. Live streams and the routes of health checks have none."""
-    if route.media_type == ENDLESS or route.tag == OF_OPERATORS:
+    """The handler with a span around it. Live streams, health checks and scrapes have none."""
+    if route.media_type == ENDLESS or route.path in PROBES:
         return handle
 
     @wraps(handle)

@@ -277,13 +277,17 @@ def _status_of(error: Exception) -> int:
 
 
 def _observer(route: Route) -> Callable[[Request, ApiDeps, int, float], None]:
-    """A function that notes an answer of the route: its status and its seconds. A stream is never a slow request."""
+    """A function that notes an answer of the route: its status and its seconds. A stream is never a slow request.
+
+    A slow request has the trace of its own span. While traces are off, it has the caller's.
+    """
     observe, streams = METRICS.observer(route.method, route.path), route.media_type == "text/event-stream"
 
     def ended(request: Request, deps: ApiDeps, status: int, seconds: float) -> None:
         observe(status, seconds)
         if seconds > deps.slow.floor_s and not streams:
-            deps.slow.note(route.method, route.path, status, seconds, request.headers.get("traceparent"))
+            trace = tracing.current_traceparent() or request.headers.get(tracing.TRACEPARENT)
+            deps.slow.note(route.method, route.path, status, seconds, trace)
 
     return ended
 

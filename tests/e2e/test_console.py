@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 
 import httpx
@@ -16,7 +17,7 @@ from schemas.topics import COMMANDS
 from tests.harness import browser as browsers
 from tests.harness.browser import DESKTOP, PHONE, barriers, is_too_wide, page_of
 from tests.harness.flows import eventually, write
-from tests.harness.shop import PASSWORD, OnSale, Person, Shop, done, problem
+from tests.harness.shop import PASSWORD, OnSale, Person, Shop, done, problem, unique
 
 NODES = 8
 STALL_MS = 40_000  # ten seconds without a step, two looks of monitoring, and a slow machine
@@ -184,6 +185,23 @@ async def test_a_refusal_is_found_among_the_facts_and_followed_with_its_reason(
         await expect(page.locator(".steps li").first).to_contain_text("POST /v1/events/<event_id>/reservations")
         await expect(page.locator(".steps")).to_contain_text("ReservationRejected seat-taken")
         assert await barriers(page) == []
+        assert errors == []
+
+
+async def test_a_slow_request_is_listed_with_its_trace(
+    shop: Shop, chromium: Browser, token: str, event: OnSale, buyer: Person
+) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    held = done(buyer.reserve(event.id, ticket_type_id=event.seated, seats=["D-2"]), 201)
+    path, body = f"/v1/reservations/{held['id']}/confirm", {"payment_token": "tok_slow"}
+    headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}
+    done(buyer.post(path, key=unique(), prefer="wait=20", json=body, headers=headers), 200)
+    async with page_of(chromium, password=token) as (page, errors):
+        await page.goto(f"{shop.url}/dashboard#/requests")
+        row = page.locator("tbody tr").filter(has_text=trace)
+        await expect(row).to_contain_text("POST /v1/reservations/<reservation_id>/confirm")
+        await expect(row.locator("td").nth(2)).to_have_text("200")
+        await expect(row).to_contain_text(re.compile(r"[2-9] ?\d{3} ms"))
         assert errors == []
 
 

@@ -216,6 +216,33 @@ def log_of(street: Street, name: str) -> str:
     return path.read_text()
 
 
+def test_a_slow_request_without_a_callers_trace_is_listed_with_its_own(street: Street) -> None:
+    reservation = hold(street, "c" + TRACE[1:])
+    path, body = f"/v1/reservations/{reservation}/confirm", {"payment_token": "tok_slow"}
+    done(street.buyer.post(path, key=unique(), prefer="wait=20", json=body), 200)
+    listed = list[dict[str, str]]()
+
+    def shown() -> bool:
+        answer = street.shop.http.get("/v1/operator/slow-requests", headers=street.shop.operator)
+        listed[:] = [one for one in done(answer, 200)["items"] if f"{one['method']} {one['route']}" == CONFIRM]
+        return bool(listed)
+
+    eventually(shown, "the slow confirmation is listed", 30)
+    spans = street.collector.trace(listed[0]["trace"], CONFIRM, "decide ConfirmReservation", "capture payment")
+    assert spans[CONFIRM].parent == ""
+    assert spans[CONFIRM].ended_ns - spans[CONFIRM].began_ns > 1_000_000_000
+
+
+def test_probes_and_scrapes_make_no_spans(street: Street) -> None:
+    trace, later = "d" + TRACE[1:], "e" + TRACE[1:]
+    for path in ("/healthz", "/readyz", "/metrics"):
+        answer = street.shop.http.get(path, headers={**street.shop.operator, **traceparent(trace)})
+        assert answer.status_code == 200, answer.text
+    hold(street, later)
+    street.collector.trace(later, HOLD, "write rows of TicketsHeld")
+    assert [one.name for one in street.collector.spans if one.trace == trace] == []
+
+
 def test_no_span_has_a_secret_a_mail_address_or_a_payload(street: Street) -> None:
     trace, buyer = "8" + TRACE[1:], street.shop.person()
     reservation = hold(street, trace, buyer=buyer)
