@@ -38,6 +38,7 @@ from api.http.problem import Problem, retry_after, unavailable
 from api.http.protocol import EdgeProtocol
 from api.http.request_spans import with_span
 from api.http.routing import bind
+from api.reads.public_status import PublicStatus
 from api.reporting import report
 from api.routes.table import ROUTES
 from connectors import logs, readiness, tracing
@@ -163,7 +164,9 @@ async def _open(settings: PlatformSettings, key_file: Path | None, app: Sanic[An
     instance = f"{settings.instance}-{uuid4().hex[:8]}"
     app.ctx.deps = ApiDeps.open(settings, KeyRing.load(key_file), instance)
     app.ctx.deps.listen()
+    app.ctx.status = PublicStatus(app.ctx.deps)
     app.add_task(report(app.ctx.deps, instance), name="report")
+    app.add_task(app.ctx.status.keep_up(), name="status")
 
 
 async def _open_to_operators(host: str, port: int, app: Sanic[Any, Any]) -> None:

@@ -8,7 +8,8 @@ from api.shapes.console import RequestTotals
 from api.shared_series import SeriesValue
 
 RESERVE = "/v1/events/<event_id>/reservations"
-OWN_ROUTES = ("/readyz", "/healthz", "/metrics", "/v1/operator/", "/dashboard")  # watching is no business
+# Watching is no business.
+OWN_ROUTES = ("/readyz", "/healthz", "/metrics", "/v1/operator/", "/dashboard", "/status", "/v1/status")
 ANSWERS, BUCKETS = "circle_http_requests_total", "circle_http_request_seconds_bucket"
 WAITING, STREAMS = "circle_api_requests_waiting", "circle_api_live_streams"
 

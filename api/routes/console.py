@@ -60,18 +60,18 @@ FILE_HEADERS = {"x-content-type-options": "nosniff", "cache-control": "no-cache"
 
 async def dashboard(_call: Call) -> HTTPResponse:
     """200 with the operators' console."""
-    return _page("dashboard.html")
+    return page("dashboard.html")
 
 
 async def sign_in(_call: Call) -> HTTPResponse:
     """200 with the console for operators by role. It holds no data: they sign in there."""
-    return _page("dashboard.html")
+    return page("dashboard.html")
 
 
 async def event_dashboard(_call: Call, event_id: EventId) -> HTTPResponse:
     """200 with the page of an event's sales. It holds no data: the organizer signs in there."""
     assert event_id
-    return _page("event.html")
+    return page("event.html")
 
 
 async def file(_call: Call, file: str) -> HTTPResponse:
@@ -169,7 +169,8 @@ async def _firing(deps: ApiDeps) -> list[AlertOut] | None:
         return None
 
 
-def _page(name: str) -> HTTPResponse:
+def page(name: str) -> HTTPResponse:
+    """200 with one of the console's pages."""
     return HTTPResponse(_text(name), headers=HTML_HEADERS, content_type="text/html; charset=utf-8")
 
 

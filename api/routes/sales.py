@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 
 import asyncpg
 import msgspec
@@ -14,12 +15,12 @@ from api.fairness.owner import Lane
 from api.http.problem import Problem
 from api.http.reasons import for_reason
 from api.http.routing import Call, json
-from api.reads.seat_feeds import FEED_PAUSE_S, SeatPicture
+from api.reads.seat_feeds import SeatPicture
 from api.reads.visibility import Sight, sight
 from api.routes.events import visible
 from api.routes.orders import organized
 from api.routes.seats import picture_of
-from api.routes.streams import HEADERS, HEARTBEAT, HELLO, is_open
+from api.routes.streams import HEADERS, HEARTBEAT, HELLO, is_open, rest_s
 from api.routes.ticket_types import availability_of
 from api.shapes.console import (
     MinuteOut,
@@ -38,6 +39,7 @@ from schemas.ids import US_PER_S, EventId
 from schemas.money import formatted
 from schemas.times import utc
 
+REST_S_MAX = 1.0  # of a stream at a large map, which is read less often: until it notices that it has to end
 MINUTES_S = 3_600
 US_PER_MINUTE = 60 * US_PER_S
 NOT_OVER = {"cache-control": "no-store"}
@@ -66,23 +68,29 @@ async def seat_stream(call: Call, event_id: EventId) -> HTTPResponse | None:
     event = await visible(call, event_id)
     eyes, partition = await sight(call, event, code), event["partition"]
     deps = call.deps
+
+    def position() -> int:
+        return deps.watermarks.applied(partition)
+
     with deps.live.stream(f"event/{event_id}", Lane.READ):
         response = await call.request.respond(content_type="text/event-stream", headers=HEADERS)
         await response.send(HELLO)
         sent: SeatPicture | None = None
         while is_open(call) and not call.is_head:
-            applied = deps.watermarks.applied(partition)
+            began = monotonic()
             try:
-                picture = await deps.seat_feeds.get(event_id, lambda: picture_of(deps, event_id))
+                reading = await deps.seat_feeds.get(event_id, lambda: picture_of(deps, event_id), position)
             except Problem:  # Redis or PostgreSQL is away, or busy: the stream stays open
-                await asyncio.sleep(FEED_PAUSE_S)
+                await asyncio.sleep(rest_s(monotonic() - began))
                 continue
-            message = _message(picture, sent, eyes)
-            sent = picture
+            message = _message(reading.picture, sent, eyes)
+            sent = reading.picture
             if message:
                 await response.send(message)
-            await asyncio.sleep(FEED_PAUSE_S)
-            if not message and not await deps.watermarks.wait(partition, applied + 1, HEARTBEAT_S, ask=False):
+            due_s = min(deps.seat_feeds.due_s(reading), REST_S_MAX)
+            await asyncio.sleep(max(due_s, rest_s(monotonic() - began)))
+            # A picture that another watcher has read earlier may lack a change that is known already.
+            if not message and not await deps.watermarks.wait(partition, reading.position + 1, HEARTBEAT_S, ask=False):
                 await response.send(HEARTBEAT)
         await response.eof()
     return None

@@ -7,7 +7,7 @@ stream has no queue: the missed events of a slow client wait in Postgres, not in
 from __future__ import annotations
 
 import asyncio
-from time import time
+from time import monotonic, time
 
 import msgspec
 from sanic import HTTPResponse
@@ -30,7 +30,8 @@ from schemas.ids import EventId, Position, position_text
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 HELLO = "retry: 2000\n: connected\n\n"
 HEARTBEAT = ": heartbeat\n\n"
-PAUSE_S = 0.25  # an event's stream sends at most four times a second
+TICK_S = 0.2  # from one look of a stream to its next: with a look's own time, news come at least every 250 ms
+REST_S = 0.05  # after a look that took longer than a tick: streams leave time to everything else
 PARTITION_MAX = 2**31 - 1
 START, FIRST = "start", (-1, 0)  # no id comes before the first message's, so the client sends a word
 _ticket = msgspec.json.Decoder(StreamTicketIn)
@@ -77,7 +78,7 @@ async def event(call: Call, event_id: EventId) -> HTTPResponse | None:
         await response.send(HELLO)
         shown, changed = dict[str, object](), True
         while is_open(call) and not call.is_head:
-            applied = watermarks.applied(partition)
+            began, applied = monotonic(), watermarks.applied(partition)
             try:
                 availability = await availability_seen(call.deps, event_id, eyes)
                 news: dict[str, tuple[object, msgspec.Struct]] = {
@@ -87,13 +88,13 @@ async def event(call: Call, event_id: EventId) -> HTTPResponse | None:
                     counts = await counts_of(call.deps, event_id)
                     news["check-ins"] = counts, counts
             except Problem:
-                await asyncio.sleep(PAUSE_S)
+                await asyncio.sleep(rest_s(monotonic() - began))
                 continue
             for name, (state, data) in news.items():
                 if state != shown.get(name):
                     shown[name] = state
                     await response.send(_event(position_text(partition, max(applied, 0)), name, data))
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(rest_s(monotonic() - began))
             # Counts may be DOOR_COUNTS_S old, so they are read once more after a change.
             patience = DOOR_COUNTS_S if at_door and changed else HEARTBEAT_S
             changed = await watermarks.wait(partition, applied + 1, patience, ask=False)
@@ -114,6 +115,11 @@ async def ticket(call: Call) -> HTTPResponse:
 def is_open(call: Call) -> bool:
     """Whether the stream may continue: the process is not stopping, and neither the token nor its session has ended."""
     return not call.deps.stopping.is_set() and (call.caller is None or call.deps.tokens.is_open(call.caller))
+
+
+def rest_s(used_s: float) -> float:
+    """How long a stream rests after a look of `used_s`, sending included. The next look is TICK_S after this one."""
+    return max(REST_S, TICK_S - used_s)
 
 
 async def _wait(news: asyncio.Event, call: Call) -> bool:

@@ -32,6 +32,7 @@ from api.routes import (
     sales,
     seats,
     staff,
+    status,
     streams,
     system,
     ticket_documents,
@@ -53,6 +54,7 @@ from api.shapes import operator as op
 from api.shapes import orders as o
 from api.shapes import payments as p
 from api.shapes import reservations as r
+from api.shapes import status as st
 from api.shapes.base import Accepted, Page, PageQuery, StreamQuery, StreamTicketIn, StreamTicketOut
 from pipelines.history.explain import Explanation
 from pipelines.watch.consumer_groups import GroupView
@@ -462,6 +464,11 @@ ROUTES: tuple[Route, ...] = (
     _route("GET", "/readyz", system.readyz, PUBLIC, "platform",
            "Whether Kafka, Redis and Postgres answer; operators also see the errors and the alarms",
            answers={200: dict[str, Any]}, free=True),
+    _route("GET", "/status", status.status_page, PUBLIC, "platform",
+           "The page of the public status", media_type="text/html", answers={200: str}),
+    _route("GET", "/v1/status", status.status, PUBLIC, "platform",
+           "Which services answer, which dataflows keep dying, whether selling works, and since when",
+           answers={200: st.StatusOut}, free=True),
     _route("GET", "/metrics", system.metrics, OPERATOR, "platform", "Prometheus metrics; operators only",
            media_type="text/plain", answers={200: str}, free=True),
     _route("GET", "/v1/alerts", alerts.alerts, OPERATOR, "platform",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from api.reads.public_status import PUBLIC_STATUS
 from api.reads.slow_requests import SLOW_REQUESTS
 from connectors.age_reports import AGES
 from connectors.flow_health import ALIVE, deaths_key, ready_key
@@ -67,6 +68,7 @@ def _rows() -> Iterable[RedisAccess]:
     yield RedisAccess(p.NOTIFICATIONS, ("publish",), channels=("circle:notified",), why="who has news")
     yield RedisAccess(p.API, ("expire", "hset"), writes=(REPORTS,), why="what monitoring counts of its answers")
     yield RedisAccess(p.API, ("expire", "hgetall", "hset"), writes=(SLOW_REQUESTS,), why="its slowest requests")
+    yield RedisAccess(p.API, ("get", "set"), writes=(PUBLIC_STATUS,), why="the public status, and since when")
     yield RedisAccess(
         p.MONITORING,
         ("get", "hgetall", "hkeys", "info", "lrange", "time"),

@@ -153,6 +153,8 @@ MATRIX: dict[str, str] = {
     "GET /docs":                                               ALL,
     "GET /your-tickets":                                            ALL,
     "GET /v1/alerts":                                           OPERATORS,
+    "GET /status":                                             ALL,
+    "GET /v1/status":                                          ALL,
     "GET /dashboard":                                          OPERATORS,
     "GET /dashboard/sign-in":                                  ALL,
     "GET /dashboard/events/<event_id>":                        ALL,

@@ -76,5 +76,10 @@ export const T = {
     row: "row", kind: "kind", again: "again", redriveRow: id => `Send ${id} back`, rowSent: id => `${id} is due again.`,
     tables: { webhook_deliveries: "webhook call", direct_messages: "message", account_mails: "mail" }, sure: "This writes to the log, and the audit log notes it.",
   },
+  status: {
+    title: "General Circle: status", selling: "Selling works.", notSelling: "Selling does not work at the moment.", unknown: "Nobody answers, so whether selling works is unknown.", since: time => `since ${time}`,
+    services: "Services", service: "service", answers: "answers", dataflows: "Dataflows", dataflow: "dataflow", dying: "keeps dying", sinceColumn: "since", yes: "yes", no: "no", unknownWord: "unknown",
+    seen: time => `Seen at ${time}. This page looks again by itself.`, names: { kafka: "Kafka", redis: "Redis", postgres: "PostgreSQL" },
+  },
   slow: { heading: "Slowest requests", note: "Of the last ten minutes, of every API process.", route: "route", status: "status", took: "took", at: "at", trace: "trace", nothing: "No request was slow.", },
 };

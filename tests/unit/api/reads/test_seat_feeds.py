@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.reads.seat_feeds import FEED_PART_MAX, FEED_PAUSE_S, SeatFeeds, SeatPicture, runs
+from api.reads.seat_feeds import FEED_PART_MAX, FEED_TICK_S, SeatFeeds, SeatPicture, runs
 from api.reads.seat_sections import SeatSection
 from schemas.ids import EventId, TicketTypeId
 
@@ -76,29 +76,52 @@ async def test_all_watchers_share_one_reading() -> None:
     clock, found = Clock(), [picture("."), picture("h"), picture("s")]
     feeds = SeatFeeds(clock)
     read = reader(clock, 0.001, found)
-    got = await asyncio.gather(*(feeds.get(EVENT, read) for _ in range(1_000)))
+    got = await asyncio.gather(*(feeds.get(EVENT, read, lambda: 0) for _ in range(1_000)))
     assert len({id(one) for one in got}) == 1
     assert len(found) == 2
-    clock.now += FEED_PAUSE_S
-    assert (await feeds.get(EVENT, read)) is not got[0]
+    clock.now += FEED_TICK_S
+    assert (await feeds.get(EVENT, read, lambda: 0)).picture is not got[0].picture
+
+
+async def test_a_reading_begins_a_tick_after_the_last_one_began() -> None:
+    clock, found = Clock(), [picture("."), picture("h")]
+    feeds = SeatFeeds(clock)
+    read = reader(clock, FEED_TICK_S * FEED_PART_MAX, found)
+    began, first = clock.now, await feeds.get(EVENT, read, lambda: 0)
+    clock.now = began + FEED_TICK_S - 0.001
+    assert feeds.due_s(first) == pytest.approx(0.001, rel=0.01)
+    assert (await feeds.get(EVENT, read, lambda: 0)) is first
+    clock.now = began + FEED_TICK_S + 0.001  # read in 10 ms, which is its share of the time
+    assert (await feeds.get(EVENT, read, lambda: 0)).picture is not first.picture
+
+
+async def test_a_watcher_knows_that_a_change_came_after_the_picture_of_another() -> None:
+    clock, found, positions = Clock(), [picture("."), picture(".")], iter((5, 6))
+    feeds = SeatFeeds(clock)
+    read = reader(clock, 0.001, found)
+    first = await feeds.get(EVENT, read, lambda: next(positions))
+    assert (await feeds.get(EVENT, read, lambda: 6)).position == 5, "this watcher waits for what comes after 5"
+    clock.now += 1
+    again = await feeds.get(EVENT, read, lambda: next(positions))
+    assert (again.position, again.picture) == (6, first.picture)
 
 
 async def test_a_large_map_is_read_as_often_as_its_share_of_the_time_allows() -> None:
     clock, found = Clock(), [picture("."), picture("h")]
     feeds = SeatFeeds(clock)
     read = reader(clock, 0.2, found)
-    first = await feeds.get(EVENT, read)
-    clock.now += 0.2 / FEED_PART_MAX - 0.1
-    assert await feeds.get(EVENT, read) is first
+    first = await feeds.get(EVENT, read, lambda: 0)
+    clock.now += 0.2 / FEED_PART_MAX - 0.2 - 0.1
+    assert await feeds.get(EVENT, read, lambda: 0) is first
     clock.now += 0.2
-    assert await feeds.get(EVENT, read) is not first
+    assert (await feeds.get(EVENT, read, lambda: 0)).picture is not first.picture
 
 
 async def test_a_map_that_is_the_same_stays_the_same_picture() -> None:
     clock, found = Clock(), [picture("h"), picture("h")]
     feeds = SeatFeeds(clock)
     read = reader(clock, 0.0, found)
-    first = await feeds.get(EVENT, read)
+    first = await feeds.get(EVENT, read, lambda: 0)
     clock.now += 1
-    assert await feeds.get(EVENT, read) is first
+    assert (await feeds.get(EVENT, read, lambda: 0)).picture is first.picture
     assert not found
