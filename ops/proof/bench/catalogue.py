@@ -70,6 +70,7 @@ STREAMS, CHANGES = Size(1_000, 100), Size(10, 5)
 HOLDS = Size(50_000, 2_000)
 INGRESS_RATE = Size(1_000, 500)
 DROP_RATE = Size(300, 150)  # against row locks
+WATCHED_RATE = Size(200, 100)
 Bench = Callable[[SuiteOptions, ProgressBars], BenchResult | Measurement]
 
 
@@ -121,8 +122,10 @@ def _read_side(options: SuiteOptions, progress: ProgressBars) -> Measurement:
 
 def _watchers(options: SuiteOptions, progress: ProgressBars) -> Measurement:
     sized = WatchersOptions(
-        streams=STREAMS.of(options), changes=CHANGES.of(options), rounds=options.rounds, broker=options.broker
-    )
+        streams=STREAMS.of(options), changes=CHANGES.of(options), rounds=options.rounds, broker=options.broker,
+        rate=options.rate or WATCHED_RATE.of(options), seconds=options.seconds or (QUICK_S if options.quick else 10),
+        warm_up_s=options.warm_up_s, seed=options.seed,
+    )  # fmt: skip
     with target_of(options, progress) as target:
         return watchers.measurement(run_coroutine(watchers.run(sized, target, progress)))
 

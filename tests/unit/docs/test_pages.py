@@ -22,6 +22,17 @@ def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
         assert not anchor or anchor in anchors(found.read_text()), f"{target}: no such heading"
 
 
+def test_every_picture_of_the_guide_is_on_a_page() -> None:
+    shown = {
+        (page.parent / target).resolve()
+        for page in PAGES
+        for target in re.findall(r"!\[[^\]]+\]\(([^)\s]+)\)", page.read_text())
+    }
+    pictures = {one.resolve() for one in (ROOT / "ops" / "docs").rglob("*.png")}
+    assert pictures
+    assert pictures <= shown, sorted(pictures - shown)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_no_page_names_a_directory_of_one_machine(page: Path) -> None:
     assert not re.findall(r"(?:/home|/root|/work|/tmp|/Users)/\S+", page.read_text())

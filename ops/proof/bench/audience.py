@@ -1,0 +1,115 @@
+"""The audience of `circle bench watchers`: open streams of one event, and what each has got."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from connectors.errors import CircleError
+from ops.proof.bench.connections import FIRST_ADDRESS
+from ops.proof.load.http_client import HttpClient
+
+STREAMS_OF_ADDRESS, STREAMS_OF_USER = 250, 10
+CLOSED_S_MAX = 30.0
+
+
+class Audience:
+    """The open streams of one event, and the last state that each has got."""
+
+    def __init__(self, client: HttpClient, event_id: str) -> None:
+        self.client, self._event_id = client, event_id
+        self._tasks: list[asyncio.Task[None]] = []
+        self._writers: list[asyncio.StreamWriter] = []
+        self._seen: dict[int, tuple[int, float]] = {}  # stream: available places, and when it got them
+        self._wanted = -1
+        self._missing = 0
+        self._complete = asyncio.Event()
+        self._times: dict[int, list[float]] | None = None
+
+    @property
+    def available(self) -> dict[int, int]:
+        """The free places that each stream has got last, by the stream's number."""
+        return {number: seen for number, (seen, _) in self._seen.items()}
+
+    async def join(self, number: int, token: str) -> None:
+        """Open one stream. Raises CircleError when it is refused."""
+        source = f"127.0.0.{FIRST_ADDRESS + number // STREAMS_OF_ADDRESS}"
+        local = (source, 0) if self.client.host == "127.0.0.1" else None
+        reader, writer = await asyncio.open_connection(self.client.host, self.client.port, local_addr=local)
+        self._writers.append(writer)
+        path = f"/v1/events/{self._event_id}/stream"
+        head = f"GET {path} HTTP/1.1\r\nHost: {self.client.host}\r\nAuthorization: Bearer {token}\r\n\r\n"
+        writer.write(head.encode())
+        status = (await reader.readline()).split(b" ")
+        if status[1:2] != [b"200"]:
+            raise CircleError(f"the stream {number + 1} is refused: {b' '.join(status).decode().strip()}")
+        self._tasks.append(asyncio.create_task(self._read(number, reader)))
+
+    async def sees(self, available: int, timeout_s: float) -> list[float]:
+        """The times of the event loop at which the streams got so many places; without those that did not in time."""
+        self._wanted = available
+        self._missing = len(self._tasks) - sum(seen == available for seen, _ in self._seen.values())
+        self._complete.clear()
+        if self._missing:
+            with suppress(TimeoutError):  # a stream that is late is not in the answer, and the bench fails
+                await asyncio.wait_for(self._complete.wait(), timeout_s)
+        return [at for seen, at in self._seen.values() if seen == available]
+
+    def note_times(self) -> None:
+        """Note from now on when each stream has news."""
+        self._times = {number: [] for number in self._seen}
+
+    def longest_gaps(self, seconds: float) -> list[float]:
+        """The longest time of each stream without news, in seconds, from the first news of any for `seconds`."""
+        times = self._times or {}
+        first = min((at for own in times.values() for at in own), default=None)
+        if first is None:
+            return [seconds for _ in times]
+        return [longest_gap_s([first, *own], first + seconds) for own in times.values()]
+
+    async def close(self) -> None:
+        """Ends the streams, and waits for their connections."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSED_S_MAX):
+                await asyncio.gather(*(one.wait_closed() for one in self._writers), return_exceptions=True)
+
+    async def _read(self, number: int, reader: asyncio.StreamReader) -> None:
+        """Each availability, until the server ends the stream. A chunk of the answer is one message."""
+        while line := await reader.readline():
+            if not line.startswith(b"data: "):
+                continue
+            available = available_of(line)
+            if available is None:
+                continue
+            if number in self._seen and self._seen[number][0] == available:
+                continue
+            now = asyncio.get_running_loop().time()
+            self._seen[number] = available, now
+            if self._times is not None:
+                self._times[number].append(now)
+            if available == self._wanted:
+                self._missing -= 1
+                if self._missing <= 0:
+                    self._complete.set()
+
+
+def available_of(line: bytes) -> int | None:
+    """The free places of the first ticket type in a `data:` line of an availability; None in another message."""
+    data: dict[str, Any] = msgspec.json.decode(line.removeprefix(b"data: "))
+    items = data.get("items")
+    return int(items[0]["available"]) if items and "available" in items[0] else None
+
+
+def longest_gap_s(times: Sequence[float], until: float) -> float:
+    """The longest time from one of these to the next, or from the last to `until`. Later ones do not count."""
+    seen = [at for at in times if at <= until]
+    return max(after - before for before, after in zip(seen, [*seen[1:], until], strict=True))
