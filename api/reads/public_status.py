@@ -33,15 +33,15 @@ RESERVATIONS_GROUP = "circle.reservations"
 log = logs.get("api.status")
 
 
-class Condition(msgspec.Struct, frozen=True):
+class LastingState(msgspec.Struct, frozen=True):
     """A state, and the time at which it began, in seconds."""
 
     holds: bool
     since: float
 
 
-Conditions = dict[str, Condition]
-_conditions = msgspec.json.Decoder(Conditions)
+LastingStates = dict[str, LastingState]
+_lasting = msgspec.json.Decoder(LastingStates)
 
 
 class PublicStatus:
@@ -49,7 +49,7 @@ class PublicStatus:
 
     def __init__(self, deps: ApiDeps) -> None:
         self._deps = deps
-        self._known: Conditions = {}
+        self._known: LastingStates = {}
         self._latest: tuple[float, StatusOut] | None = None
         self._looks: SharedFetch[StatusOut] = SharedFetch()
 
@@ -67,7 +67,7 @@ class PublicStatus:
 
     async def _look(self) -> StatusOut:
         services = {name: bool(check["ok"]) for name, check in (await service_checks(self._deps)).items()}
-        states, shared = dict(services), Conditions()
+        states, shared = dict(services), LastingStates()
         if services["redis"]:
             dying, shown, shared = await asyncio.gather(dying_flows(self._deps), reports(self._deps), self._shared())
             states |= {flow.value: flow.value in dying for flow in Flow}
@@ -84,29 +84,29 @@ class PublicStatus:
         self._latest = now, found
         return found
 
-    async def _shared(self) -> Conditions:
+    async def _shared(self) -> LastingStates:
         """What other processes have seen; nothing from another release, or when Redis goes away now."""
         try:
             text = await self._deps.redis.get(PUBLIC_STATUS)
-            return _conditions.decode(text) if text is not None else {}
+            return _lasting.decode(text) if text is not None else {}
         except (RedisError, OSError, TimeoutError, msgspec.MsgspecError) as error:
             log.warning("status.not_read", error=f"{type(error).__name__}: {error}")
             return {}
 
-    async def _share(self, conditions: Conditions) -> None:
+    async def _share(self, conditions: LastingStates) -> None:
         try:
             await self._deps.redis.set(PUBLIC_STATUS, msgspec.json.encode(conditions), ex=STATUS_KEPT_S)
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("status.not_written", error=f"{type(error).__name__}: {error}")
 
 
-def began(holds: bool, own: Condition | None, shared: Condition | None, now_s: float) -> Condition:
+def began(holds: bool, own: LastingState | None, shared: LastingState | None, now_s: float) -> LastingState:
     """Since when a state lasts: as another process saw it after this one's last change, as this one saw it, or now."""
     if shared is not None and shared.holds == holds and (own is None or shared.since > own.since):
         return shared
     if own is not None and own.holds == holds:
         return own
-    return Condition(holds, now_s)
+    return LastingState(holds, now_s)
 
 
 def is_selling(services: Mapping[str, bool], dying: Mapping[str, bool], monitoring: msgspec.Raw | None) -> bool:
@@ -119,7 +119,7 @@ def is_selling(services: Mapping[str, bool], dying: Mapping[str, bool], monitori
     return stalled.get(RESERVATIONS_GROUP, 0.0) < STALLED_S
 
 
-def status_of(services: Mapping[str, bool], known: Conditions, seen: Mapping[str, bool], now_s: float) -> StatusOut:
+def status_of(services: Mapping[str, bool], known: LastingStates, seen: Mapping[str, bool], now_s: float) -> StatusOut:
     """The answer. A dataflow that was not seen now is unknown. Pure."""
     selling = known[SELLING]
     return StatusOut(
@@ -134,7 +134,7 @@ def status_of(services: Mapping[str, bool], known: Conditions, seen: Mapping[str
     )
 
 
-def _dataflow(name: str, known: Condition | None) -> DataflowStatus:
+def _dataflow(name: str, known: LastingState | None) -> DataflowStatus:
     if known is None:
         return DataflowStatus(name=name, keeps_dying=None, since=None)
     return DataflowStatus(name=name, keeps_dying=known.holds, since=_time(known.since))

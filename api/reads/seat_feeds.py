@@ -58,7 +58,7 @@ class SeatPicture:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class SeatReading:
     """A picture, the event's position when its reading began, and when the next one may begin."""
 
     picture: SeatPicture
@@ -71,12 +71,12 @@ class SeatFeeds:
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._readings: OrderedDict[EventId, Reading] = OrderedDict()
-        self._fetches: SharedFetch[Reading] = SharedFetch()
+        self._readings: OrderedDict[EventId, SeatReading] = OrderedDict()
+        self._fetches: SharedFetch[SeatReading] = SharedFetch()
 
     async def get(
         self, event_id: EventId, read: Callable[[], Awaitable[SeatPicture]], position: Callable[[], int]
-    ) -> Reading:
+    ) -> SeatReading:
         """The event's last reading, or a new one if it may be read now. `position` says how far the event is. Raises
         what `read` raises."""
         known = self._readings.get(event_id)
@@ -84,13 +84,13 @@ class SeatFeeds:
             return known
         return await self._fetches.get(event_id, lambda: self._read(event_id, read, position))
 
-    def due_s(self, reading: Reading) -> float:
+    def due_s(self, reading: SeatReading) -> float:
         """The seconds until the event may be read again."""
         return max(0.0, reading.next_at - self._clock())
 
     async def _read(
         self, event_id: EventId, read: Callable[[], Awaitable[SeatPicture]], position: Callable[[], int]
-    ) -> Reading:
+    ) -> SeatReading:
         known, began, at = self._readings.get(event_id), self._clock(), position()
         if known is not None and began < known.next_at:
             return known  # read while this call waited
@@ -100,7 +100,7 @@ class SeatFeeds:
             picture = known.picture  # watchers that have it have no changes to look for
         elif known is not None:
             known.picture.forget_changes()
-        reading = Reading(picture, at, began + max(FEED_TICK_S, took_s / FEED_PART_MAX))
+        reading = SeatReading(picture, at, began + max(FEED_TICK_S, took_s / FEED_PART_MAX))
         self._readings[event_id] = reading
         self._readings.move_to_end(event_id)
         if len(self._readings) > FEEDS_MAX:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from api.reads.public_status import RESERVATIONS_GROUP, SELLING, STALLED_S, Condition, began, is_selling, status_of
+from api.reads.public_status import RESERVATIONS_GROUP, SELLING, STALLED_S, LastingState, began, is_selling, status_of
 from pipelines.flows import Flow
 
 UP = {"kafka": True, "redis": True, "postgres": True}
@@ -16,19 +16,23 @@ ALIVE = {flow.value: False for flow in Flow}
     ("own", "shared", "since"),
     [
         (None, None, 100.0),
-        (None, Condition(True, 40.0), 40.0),  # this process has just begun
-        (None, Condition(False, 40.0), 100.0),
-        (Condition(True, 10.0), None, 10.0),
-        (Condition(True, 10.0), Condition(False, 90.0), 10.0),  # the other one sees an outage that this one does not
-        (Condition(True, 10.0), Condition(True, 90.0), 90.0),  # the other one saw an outage between two looks
-        (Condition(False, 50.0), Condition(True, 95.0), 95.0),  # the other one saw its end first
-        (Condition(False, 50.0), Condition(True, 10.0), 100.0),  # Redis was away, and has kept what was before
+        (None, LastingState(True, 40.0), 40.0),  # this process has just begun
+        (None, LastingState(False, 40.0), 100.0),
+        (LastingState(True, 10.0), None, 10.0),
+        (
+            LastingState(True, 10.0),
+            LastingState(False, 90.0),
+            10.0,
+        ),  # an outage that only the other one sees
+        (LastingState(True, 10.0), LastingState(True, 90.0), 90.0),  # the other one saw an outage between two looks
+        (LastingState(False, 50.0), LastingState(True, 95.0), 95.0),  # the other one saw its end first
+        (LastingState(False, 50.0), LastingState(True, 10.0), 100.0),  # Redis was away, and has kept what was before
     ],
 )
 def test_a_state_lasts_since_the_first_process_saw_its_last_change(
-    own: Condition | None, shared: Condition | None, since: float
+    own: LastingState | None, shared: LastingState | None, since: float
 ) -> None:
-    assert began(True, own, shared, 100.0) == Condition(True, since)
+    assert began(True, own, shared, 100.0) == LastingState(True, since)
 
 
 def monitored(stalled_s: float) -> msgspec.Raw:
@@ -47,7 +51,7 @@ def test_selling_needs_the_log_redis_and_a_reservations_flow_that_lives_and_move
 
 
 def test_a_dataflow_that_nobody_could_see_is_unknown_and_not_well() -> None:
-    known = {name: Condition(True, 1.0) for name in (*UP, SELLING)} | {"payments": Condition(True, 2.0)}
+    known = {name: LastingState(True, 1.0) for name in (*UP, SELLING)} | {"payments": LastingState(True, 2.0)}
     seen = status_of(UP, known, known, 5.0)
     assert [(one.name, one.keeps_dying) for one in seen.dataflows if one.keeps_dying is not None] == [
         ("payments", True)
@@ -57,7 +61,7 @@ def test_a_dataflow_that_nobody_could_see_is_unknown_and_not_well() -> None:
 
 
 def test_it_has_no_number_and_no_error() -> None:
-    known = {name: Condition(False, 1.0) for name in (*UP, SELLING, *ALIVE)}
+    known = {name: LastingState(False, 1.0) for name in (*UP, SELLING, *ALIVE)}
     body = msgspec.to_builtins(status_of(UP, known, known, 5.0))
     assert set(body) == {"at", "selling", "since", "services", "dataflows"}
     assert {key for one in body["services"] for key in one} == {"name", "answers", "since"}
