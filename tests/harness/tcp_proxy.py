@@ -96,8 +96,8 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dela
             while data:
                 data = await reader.read(CHUNK)
                 await on_the_way.put((clock() + delay.seconds, data))
-    except* OSError:
-        return  # one end is gone
+    except* OSError:  # one end is gone
+        pass
 
 
 def address_of(text: str) -> tuple[str, int]:
