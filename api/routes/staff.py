@@ -96,7 +96,9 @@ async def decline(call: Call, event_id: EventId) -> HTTPResponse:
     return await _answer(call, event_id, OfferAnswer.DECLINE, InvitationStatus.DECLINED)
 
 
-async def _answer(call: Call, event_id: EventId, answer: str, status: str) -> HTTPResponse:
+async def _answer(
+    call: Call, event_id: EventId, answer: OfferAnswer, status: InvitationStatus | StaffStatus
+) -> HTTPResponse:
     call.no_body()
     await own_writes(call)
     row = await call.deps.database.row("invitation", event_id, call.user_id)

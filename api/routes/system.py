@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from enum import StrEnum
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -27,9 +28,16 @@ POLICY = (
 PAGE_HEADERS = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer", "cache-control": "no-cache"}
 
 
+class ProcessStatus(StrEnum):
+    """What the API says of itself: it answers, or it can serve requests, too."""
+
+    OK = "ok"
+    READY = "ready"
+
+
 async def healthz(_call: Call) -> HTTPResponse:
     """200 while the process answers."""
-    return json({"status": "ok"})
+    return json({"status": ProcessStatus.OK})
 
 
 async def readyz(call: Call) -> HTTPResponse:
@@ -49,7 +57,7 @@ async def readyz(call: Call) -> HTTPResponse:
         detail = f"{', '.join(dead)} keeps dying"
         raise Problem("unavailable", detail, headers=retry_after(), checks=checks, dataflows=dead)
     details = {"details": await reports(deps)} if operator else {}
-    return json({"status": "ready", "checks": checks} | details)
+    return json({"status": ProcessStatus.READY, "checks": checks} | details)
 
 
 async def metrics(call: Call) -> HTTPResponse:

@@ -117,7 +117,7 @@ async def create(call: Call, event_id: EventId) -> HTTPResponse:
         "name": body.name.strip(),
         "price_minor": body.price.amount,
         "currency": body.price.currency,
-        "kind": "seated" if isinstance(layout, Seated) else "general",
+        "kind": LayoutKind.SEATED if isinstance(layout, Seated) else LayoutKind.GENERAL,
         "pool_id": body.pool_id.lower() if body.pool_id else "",
     }
     command = AddTicketType(

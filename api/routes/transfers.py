@@ -100,7 +100,7 @@ def about_event(row: asyncpg.Record) -> OccasionOut | None:
     return OccasionOut(row["title"], row["venue"], utc(row["starts_at"]), utc(row["ends_at"]))
 
 
-async def _answer(call: Call, transfer_id: TransferId, answer: str, status: str) -> HTTPResponse:
+async def _answer(call: Call, transfer_id: TransferId, answer: OfferAnswer, status: TransferStatus) -> HTTPResponse:
     call.no_body()
     await own_writes(call)
     row = await _own(call, transfer_id)

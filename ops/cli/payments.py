@@ -125,7 +125,7 @@ def sandbox_dispute(
     json: AsJson = False,
 ) -> int:
     """Open a buyer's dispute of a payment, or move it to another status."""
-    return _moved(lambda books: books.dispute_of(PaymentId(payment), status.value, amount), untold=untold, json=json)
+    return _moved(lambda books: books.dispute_of(PaymentId(payment), status, amount), untold=untold, json=json)
 
 
 def _moved(move: Callable[[SandboxBooks], Awaitable[BookedRefund | BookedDispute]], *, untold: bool, json: bool) -> int:

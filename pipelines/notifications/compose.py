@@ -34,7 +34,7 @@ class ComposedMessage(NamedTuple):
     """The message for one user, before it is split by channel."""
 
     user_id: UserId
-    kind: str
+    kind: NotificationKind
     data: dict[str, Any]
 
 
@@ -115,7 +115,7 @@ def _held(fact: f.TicketsHeld) -> list[ComposedMessage]:
     return [ComposedMessage(fact.user_id, NotificationKind.TICKET_HELD, data)]
 
 
-def _deadline(kind: str) -> Callable[[Any], list[ComposedMessage]]:
+def _deadline(kind: NotificationKind) -> Callable[[Any], list[ComposedMessage]]:
     def tell(fact: f.HoldWarned | f.HoldExtended) -> list[ComposedMessage]:
         data = {"ticket_type_id": fact.ticket_type_id, "expires_at": rfc3339_micros(fact.expires_at)}
         return [ComposedMessage(fact.user_id, kind, data)]
@@ -123,7 +123,7 @@ def _deadline(kind: str) -> Callable[[Any], list[ComposedMessage]]:
     return tell
 
 
-def _ended(kind: str) -> Callable[[Any], list[ComposedMessage]]:
+def _ended(kind: NotificationKind) -> Callable[[Any], list[ComposedMessage]]:
     return lambda fact: [ComposedMessage(fact.user_id, kind, _places(fact))]
 
 

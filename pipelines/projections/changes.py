@@ -31,7 +31,10 @@ from schemas.ids import (
 )
 from schemas.statuses import (
     CheckInKind,
+    ChoreKind,
+    CodeKind,
     DisputeStatus,
+    EventStage,
     InvitationStatus,
     PaymentStatus,
     RefundOrigin,
@@ -56,7 +59,7 @@ class EventChange(msgspec.Struct, gc=False):
     id: EventId
     partition: int
     organizer_id: UserId | None = None
-    status: str | None = None
+    status: EventStage | None = None
     terms: EventTerms | None = None
     reminded_for: int | None = None
     created_at: int | None = None
@@ -328,7 +331,7 @@ class CodeChange(msgspec.Struct, gc=False):
     id: CodeId
     partition: int
     code: str = ""
-    kind: str | None = None
+    kind: CodeKind | None = None
     value: int = 0
     uses_max: int = 0
     places_max: int = 0
@@ -443,7 +446,7 @@ class ChoreChange(msgspec.Struct, gc=False):
     """A row of chores; whole when `changed_json` is set."""
 
     event_id: EventId
-    kind: str
+    kind: ChoreKind
     partition: int
     cause: int = 0
     changed_json: str | None = None
@@ -477,6 +480,6 @@ class Changes:
     staff: dict[tuple[EventId, UserId], StaffChange] = field(default_factory=dict)
     schedules: dict[EventId, ScheduleChange] = field(default_factory=dict)
     waitlist: dict[tuple[EventId, EntryId], WaitlistEntryChange] = field(default_factory=dict)
-    chores: dict[tuple[EventId, str], ChoreChange] = field(default_factory=dict)
+    chores: dict[tuple[EventId, ChoreKind], ChoreChange] = field(default_factory=dict)
     transfers: dict[tuple[EventId, TransferId], TransferChange] = field(default_factory=dict)
     invitations: dict[tuple[EventId, UserId], InvitationChange] = field(default_factory=dict)

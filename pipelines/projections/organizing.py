@@ -22,7 +22,7 @@ from schemas import facts as f
 from schemas.event_terms import EventTerms
 from schemas.facts import Envelope
 from schemas.ids import NO_RESERVATION, UserId
-from schemas.statuses import ChoreKind, EventStage, InvitationStatus
+from schemas.statuses import ChoreKind, CodeKind, EventStage, InvitationStatus
 from schemas.terms import terms_of
 from schemas.ticket_type_terms import FIXED, TICKET_TYPE_CHANGES, TicketTypeTerms
 
@@ -114,7 +114,7 @@ def code_added(changes: Changes, at: Envelope, fact: f.CodeAdded) -> None:
         id=fact.code_id,
         partition=at.partition,
         code=fact.code,
-        kind=fact.kind,
+        kind=CodeKind(fact.kind),
         value=fact.value,
         uses_max=fact.uses_max,
         places_max=fact.places_max or 0,
@@ -240,9 +240,10 @@ def locks_observed(changes: Changes, at: Envelope, fact: f.SeatLocksObserved) ->
 
 
 def chore_started(changes: Changes, at: Envelope, fact: f.ChoreStarted) -> None:
-    changes.chores[at.event_id, fact.kind] = ChoreChange(
+    kind = ChoreKind(fact.kind)
+    changes.chores[at.event_id, kind] = ChoreChange(
         event_id=at.event_id,
-        kind=fact.kind,
+        kind=kind,
         partition=at.partition,
         cause=fact.cause,
         changed_json=as_json(fact.changed),
@@ -256,11 +257,11 @@ def chore_started(changes: Changes, at: Envelope, fact: f.ChoreStarted) -> None:
 
 
 def holder_notified(changes: Changes, at: Envelope, fact: f.HolderNotified) -> None:
-    _chore(changes, at, fact.kind).told_id = fact.reservation_id  # a cancelled event has no such chore
+    _chore(changes, at, ChoreKind(fact.kind)).told_id = fact.reservation_id  # a cancelled event has no such chore
 
 
 def chore_finished(changes: Changes, at: Envelope, fact: f.ChoreFinished) -> None:
-    _chore(changes, at, fact.kind).finished = True
+    _chore(changes, at, ChoreKind(fact.kind)).finished = True
     _reminded(changes, at, fact)
 
 
@@ -269,7 +270,7 @@ def _reminded(changes: Changes, at: Envelope, fact: f.ChoreStarted | f.ChoreFini
         _event(changes, at).reminded_for = fact.cause
 
 
-def _chore(changes: Changes, at: Envelope, kind: str) -> ChoreChange:
+def _chore(changes: Changes, at: Envelope, kind: ChoreKind) -> ChoreChange:
     key = (at.event_id, kind)
     change = changes.chores.get(key)
     if change is None:

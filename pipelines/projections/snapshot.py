@@ -28,6 +28,7 @@ from schemas.ids import (
     TransferId,
     UserId,
 )
+from schemas.statuses import ChoreKind, CodeKind, DisputeStatus, EventStage, RefundOrigin, RefundStatus, WaitlistStatus
 from schemas.ticket_type_terms import TicketTypeTerms
 
 PROJECTIONS = "projections"  # the name of its positions in projection_positions
@@ -38,7 +39,7 @@ class EventRow(EventTerms, frozen=True, gc=False, kw_only=True):
 
     id: EventId
     organizer_id: UserId
-    status: str
+    status: EventStage
     reminded_for: int
     created_at: int
     published_at: int
@@ -64,7 +65,7 @@ class CodeRow(msgspec.Struct, frozen=True, gc=False):
 
     id: CodeId
     code: str
-    kind: str
+    kind: CodeKind
     value: int
     uses_max: int
     ticket_type_ids: list[TicketTypeId]
@@ -112,7 +113,7 @@ class WaitlistEntryRow(msgspec.Struct, frozen=True, gc=False):
     user_id: UserId
     ticket_type_id: TicketTypeId
     quantity: int
-    status: str
+    status: WaitlistStatus
     offset: int
     mailbox: int = 0
 
@@ -120,7 +121,7 @@ class WaitlistEntryRow(msgspec.Struct, frozen=True, gc=False):
 class ChoreRow(msgspec.Struct, frozen=True, gc=False):
     """A row of chores that is not finished; `told_offset` is that of the reservation `told_id`, -1 for none."""
 
-    kind: str
+    kind: ChoreKind
     cause: int
     changed: list[str]
     told_offset: int
@@ -155,8 +156,8 @@ class RefundRow(msgspec.Struct, frozen=True, gc=False):
     payment_id: PaymentId
     refund_id: RefundId
     amount_minor: int
-    status: str
-    origin: str
+    status: RefundStatus
+    origin: RefundOrigin
 
 
 class DisputeRow(msgspec.Struct, frozen=True, gc=False):
@@ -165,7 +166,7 @@ class DisputeRow(msgspec.Struct, frozen=True, gc=False):
     reservation_id: ReservationId
     id: DisputeId
     payment_id: PaymentId
-    status: str
+    status: DisputeStatus
     amount_minor: int
     charged_minor: int
 

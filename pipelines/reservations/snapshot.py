@@ -11,14 +11,7 @@ from schemas.event_terms import EventTerms
 from schemas.ids import PoolId
 from schemas.reasons import Reason
 from schemas.statuses import (
-    ChoreKind,
-    CodeKind,
-    DisputeStatus,
-    EventStage,
     LayoutKind,
-    RefundOrigin,
-    RefundStatus,
-    WaitlistStatus,
 )
 from schemas.terms import terms_of
 from schemas.ticket_type_terms import TicketTypeTerms
@@ -30,7 +23,7 @@ def state_from(snapshot: EventSnapshot) -> EventState:
     event = snapshot.event
     if event is None:
         return state
-    state.status, state.details, state.reminded_for = EventStage(event.status), _details(event), event.reminded_for
+    state.status, state.details, state.reminded_for = event.status, _details(event), event.reminded_for
     state.schedule = snapshot.schedule
     state.staff = dict.fromkeys(snapshot.staff, True)
     state.pools = {row.id: Pool(row.id, row.name, row.capacity) for row in snapshot.pools}
@@ -68,7 +61,7 @@ def _what_follows(state: EventState, snapshot: EventSnapshot) -> None:
         state.codes[code.code] = e.Code(
             id=code.id,
             code=code.code,
-            kind=CodeKind(code.kind),
+            kind=code.kind,
             value=code.value,
             uses_max=code.uses_max,
             ticket_type_ids=code.ticket_type_ids,
@@ -96,8 +89,8 @@ def _what_follows(state: EventState, snapshot: EventSnapshot) -> None:
             payment_id=refund.payment_id,
             refund_id=refund.refund_id,
             amount_minor=refund.amount_minor,
-            status=RefundStatus(refund.status),
-            origin=RefundOrigin(refund.origin),
+            status=refund.status,
+            origin=refund.origin,
         )
         refunds = (*state.refunds.get(refund.reservation_id, ()), made)
         state.refunds[refund.reservation_id] = tuple(sorted(refunds, key=lambda one: one.key))
@@ -105,7 +98,7 @@ def _what_follows(state: EventState, snapshot: EventSnapshot) -> None:
         dispute = e.Dispute(
             id=row.id,
             payment_id=row.payment_id,
-            status=DisputeStatus(row.status),
+            status=row.status,
             amount_minor=row.amount_minor,
             charged_minor=row.charged_minor,
         )
@@ -118,7 +111,7 @@ def _what_follows(state: EventState, snapshot: EventSnapshot) -> None:
                 user_id=entry.user_id,
                 ticket_type_id=entry.ticket_type_id,
                 quantity=entry.quantity,
-                status=WaitlistStatus(entry.status),
+                status=entry.status,
                 offset=entry.offset,
                 mailbox=entry.mailbox,
             )
@@ -137,7 +130,7 @@ def _what_follows(state: EventState, snapshot: EventSnapshot) -> None:
     state.invitations = {one.member_id: one.expires_at for one in snapshot.invitations}
     for chore in snapshot.chores:
         state.chores[chore.kind] = e.Chore(
-            kind=ChoreKind(chore.kind),
+            kind=chore.kind,
             cause=chore.cause,
             changed=chore.changed,
             told_offset=chore.told_offset,

@@ -6,8 +6,10 @@ Guarantee: each call is one transaction. A snapshot shows one moment: rows and p
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import asyncpg
 import msgspec
@@ -37,7 +39,7 @@ from pipelines.projections.snapshot import (
 from pipelines.reservations.core.entities import Reservation
 from pipelines.reservations.core.limits import HOLD_WARNED_MIN_S, HOLD_WARNING_S
 from schemas.ids import US_PER_S, EventId, UserId
-from schemas.statuses import PaymentStatus, ReservationStatus
+from schemas.statuses import EventStage, PaymentStatus, ReservationStatus
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -102,24 +104,24 @@ class SnapshotStore:
             return EventSnapshot(
                 event_id=event_id,
                 position=applied_position(position),
-                event=EventRow(**event) if event is not None else None,
+                event=None if event is None else EventRow(**{**event, "status": EventStage(event["status"])}),
                 ticket_types=[TicketTypeRow(**row) for row in await connection.fetch(SQL["ticket_types"], event_id)],
                 reservations=_amended(
                     await rows("reservations", _reservation), await connection.fetch(SQL["amended"], event_id)
                 ),
                 locked_places=await rows("locked_places", str),
                 pools=await rows("pools", PoolRow),
-                codes=await rows("codes", CodeRow),
+                codes=await rows("codes", with_members(CodeRow)),
                 seat_blocks=await rows("seat_blocks", SeatBlockRow),
                 tickets=await rows("tickets", TicketRow),
-                waitlist=await rows("waitlist", WaitlistEntryRow),
-                chores=await rows("chores", ChoreRow),
+                waitlist=await rows("waitlist", with_members(WaitlistEntryRow)),
+                chores=await rows("chores", with_members(ChoreRow)),
                 staff=await rows("staff", UserId),
                 schedule=await rows("schedule", str),
                 transfers=await rows("transfers", TransferRow),
                 invitations=await rows("invitations", InvitationRow),
-                refunds=await rows("refunds", RefundRow),
-                disputes=await rows("disputes", DisputeRow),
+                refunds=await rows("refunds", with_members(RefundRow)),
+                disputes=await rows("disputes", with_members(DisputeRow)),
                 incomplete=there["incomplete"],
             )
 
@@ -153,6 +155,22 @@ class SnapshotStore:
         return self._database.patiently(
             load, stop_requested=self._stop_requested, isolation="repeatable_read", readonly=True
         )
+
+
+@cache
+def with_members(kind: Callable[..., R]) -> Callable[..., R]:
+    """`kind`, a struct, of the columns of a row. The words of its enumerations become members."""
+    hints = get_type_hints(kind)
+    members = [(number, hints[name]) for number, name in enumerate(kind.__struct_fields__)  # type: ignore[attr-defined]
+               if isinstance(hints[name], type) and issubclass(hints[name], StrEnum)]  # fmt: skip
+
+    def made(*row: Any) -> R:
+        fields = list(row)
+        for number, enumeration in members:
+            fields[number] = enumeration(fields[number])
+        return kind(*fields)
+
+    return made
 
 
 def _reservation(*row: Any) -> Reservation:

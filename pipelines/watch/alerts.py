@@ -10,7 +10,7 @@ import msgspec
 from connectors.postgres import Connection, Database
 from connectors.settings import Settings
 from connectors.sql_files import queries
-from pipelines.monitoring.alert_rules import AlertState, runbook_of
+from pipelines.monitoring.alert_rules import AlertState, Severity, runbook_of
 from schemas.times import rfc3339
 
 SQL = queries(Path(__file__).parent / "sql" / "alerts.sql")
@@ -26,7 +26,7 @@ class AlertView(msgspec.Struct, frozen=True, kw_only=True):
 
     alert: str
     about: str
-    severity: str
+    severity: Severity
     status: AlertState
     summary: str
     value: float

@@ -33,6 +33,7 @@ from ops.proof.load.target import LoadTarget
 from schemas import cloudevents, ids
 from schemas.commands import ReserveTickets
 from schemas.ids import US_PER_S, CommandId, EventId, ReservationId, TicketTypeId, UserId
+from schemas.statuses import ReservationStatus
 from schemas.topics import COMMANDS
 
 SQL = queries(Path(__file__).parent / "sql" / "expiry.sql")
@@ -160,14 +161,14 @@ async def _round(
     ]  # fmt: skip
     events = [drop.event_id for drop in drops]
     await asyncio.to_thread(write_holds, target.settings, list(zip(drops, shares, strict=True)))
-    held = await _wait(connection, events, "held", options.holds, options.hold_ttl_s)
+    held = await _wait(connection, events, ReservationStatus.HELD, options.holds, options.hold_ttl_s)
     if held["held"] < options.holds:
         raise CircleError(
             f"{held['held']} of {options.holds} holds were there after {options.hold_ttl_s} s; measure fewer holds"
         )
     await asyncio.sleep(max(0.0, held["first_due"] / US_PER_S - EARLY_S - clock.now_us() / US_PER_S))
     target.meter.start()
-    ended = await _wait(connection, events, "expired", options.holds, options.hold_ttl_s + ENDED_S_MAX)
+    ended = await _wait(connection, events, ReservationStatus.EXPIRED, options.holds, options.hold_ttl_s + ENDED_S_MAX)
     persisted_us, cpu = clock.now_us(), target.meter.read(options.holds)
     free = 0
     for event_id, share in zip(events, shares, strict=True):
@@ -213,7 +214,9 @@ def write_holds(settings: Settings, shares: Sequence[tuple[Drop, int]]) -> None:
         raise CircleError(f"{left} of {len(records)} holds were not acknowledged in {FLUSH_S:.0f} s")
 
 
-async def _wait(connection: Connection, events: list[str], status: str, count: int, timeout_s: float) -> dict[str, int]:
+async def _wait(
+    connection: Connection, events: list[str], status: ReservationStatus, count: int, timeout_s: float
+) -> dict[str, int]:
     """The row of `holds`, as soon as so many have the status, or after `timeout_s`."""
     deadline = asyncio.get_running_loop().time() + timeout_s
     while True:

@@ -16,7 +16,7 @@ from ops.proof.load.accounts import Account
 from ops.proof.load.http_client import HttpClient
 from ops.proof.load.organizer import Organizer, expect
 from schemas.money import formatted
-from schemas.statuses import WaitlistStatus
+from schemas.statuses import CodeKind, WaitlistStatus
 
 PRICE = 4_250
 PROMO = "ENCORE"
@@ -47,7 +47,7 @@ async def play(client: HttpClient, organizer: Organizer, accounts: list[Account]
         "Encore", sections=1, rows=1, seats_per_row=2, hold_ttl_s=600, tickets_per_user_max=2
     )  # fmt: skip
     path, box_type = f"/v1/events/{box.event_id}", box.ticket_type_ids[0]
-    code = {"code": PROMO, "kind": "percent", "value": PROMO_PERCENT}
+    code = {"code": PROMO, "kind": CodeKind.PERCENT, "value": PROMO_PERCENT}
     await expect(client, 201, "POST", f"{path}/codes", token=organizer.token, body=code)
 
     order = {"ticket_type_id": box_type, "quantity": 2, "promo_code": PROMO}

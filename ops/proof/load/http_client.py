@@ -277,7 +277,7 @@ class HttpClient:
     def _cancel(self, exchange: _Exchange) -> None:
         """Its answer is not awaited any more. A connection that still waits for it cannot be used again."""
         if exchange.connection is not None:
-            exchange.connection.fail("cancelled")
+            exchange.connection.fail("the request was cancelled")
         elif exchange in self._waiting:
             self._waiting.remove(exchange)
         else:

@@ -17,7 +17,7 @@ from connectors.sql_files import queries
 from pipelines.payments.providers.books import PAGE, BookedDispute, BookedPayment, BookedRefund
 from pipelines.payments.providers.protocol import OutcomeUnknown, RequestRefused
 from schemas.ids import NO_EVENT, NO_RESERVATION, DisputeId, PaymentId, RefundId
-from schemas.statuses import RefundOrigin, RefundStatus
+from schemas.statuses import DisputeStatus, RefundOrigin, RefundStatus
 
 SQL = queries(Path(__file__).with_name("sandbox_books.sql"))
 BEFORE_ALL = "-infinity"
@@ -81,7 +81,9 @@ class SandboxBooks:
         assert refund is not None
         return refund
 
-    async def dispute_of(self, payment_id: PaymentId, status: str, amount_minor: int | None = None) -> BookedDispute:
+    async def dispute_of(
+        self, payment_id: PaymentId, status: DisputeStatus, amount_minor: int | None = None
+    ) -> BookedDispute:
         """Dispute a payment (None: all of it), or change its dispute. Raises RequestRefused if it was not captured."""
         dispute_id = DisputeId(f"dp-{payment_id.removeprefix('pay-')}")
         connection = await self._open()

@@ -94,7 +94,7 @@ def answer(state: EventState, command: c.AnswerTransfer, now: LogTime) -> list[f
     return [door.handed_on(handing, of_holder, known.id)]
 
 
-def ended(offered: Transfer, outcome: str) -> f.TransferEnded:
+def ended(offered: Transfer, outcome: TransferStatus) -> f.TransferEnded:
     """An offer ends without acceptance."""
     return f.TransferEnded(
         transfer_id=offered.id,

@@ -398,7 +398,12 @@ def _again(state: EventState, of: Reservation, owed_minor: int, reason: Reason) 
 
 
 def _failed(
-    state: EventState, of: Reservation, command: c.RecordRefundFailure, refund: Refund, back: Split, payment: str
+    state: EventState,
+    of: Reservation,
+    command: c.RecordRefundFailure,
+    refund: Refund,
+    back: Split,
+    payment: PaymentStatus,
 ) -> f.RefundFailed:
     return f.RefundFailed(
         reservation_id=of.id,
