@@ -87,7 +87,7 @@ test-kafka: setup ## the tests on Apache Kafka (a JDK 17 and Maven are needed)
 screenshots: setup ## make the pictures of the console in the guide (Chromium is needed)
 	@$(BIN)/python -m tests.harness.screenshots
 
-test-long: setup ## the tests that take too long for each change: the cost laws, benches beside baselines, the console at scale
+test-long: setup ## the tests that take too long for each change: the cost laws, benches with baselines, the console at scale
 	@$(SERVER_PYTEST) tests/e2e -m "long and not kafka" $(ARGS)
 
 test-machines: setup ## the platform on many hosts: network namespaces that go, come and are cut off (root, a JDK 17, Maven)

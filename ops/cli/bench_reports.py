@@ -206,7 +206,7 @@ def show_greedy(report: GreedyReport) -> None:
         )
         for one in report.kinds
     ]
-    emit_table(("greedy", "p99 alone, ms", "beside, ms", "ratio", "door refused", "what it got"), rows)
+    emit_table(("greedy", "p99 alone, ms", "at once, ms", "ratio", "door refused", "what it got"), rows)
 
 
 def show_connections(report: ConnectionsReport) -> None:

@@ -141,7 +141,7 @@ def _moved(move: Callable[[SandboxBooks], Awaitable[BookedRefund | BookedDispute
     if json:
         emit_json({"done": done, "told": kinds})
     else:
-        print(f"{done}\ntold: {', '.join(kinds) or 'nothing'}")
+        print(f"{done}\nwritten to the log: {', '.join(kinds) or 'nothing'}")
     return 0
 
 

@@ -362,7 +362,7 @@ class Ledger:
             self._capture(fact.payment_id, fact.amount_minor, found)
         key = _refund_key(fact)
         if key in self.refunds_due or key in self.refunds or key in self.refunds_failed:
-            found("money", f"payment {fact.payment_id} is to be refunded twice under the key {key[1]}")
+            found("money", f"payment {fact.payment_id} has two refunds under the key {key[1]}")
         if self.disputed(fact.reservation_id) and fact.origin is None:
             found("money", f"payment {fact.payment_id} of {fact.reservation_id} is refunded while it is disputed")
         self.refunds_due[key] = fact.amount_minor
@@ -385,7 +385,7 @@ class Ledger:
     def _give_back(self, payment_id: str, amount_minor: int, found: Found) -> None:
         self.back[payment_id] = back = self.back.get(payment_id, 0) + amount_minor
         if back > self.captured.get(payment_id, 0):
-            found("money", f"more of payment {payment_id} is to be refunded than was captured")
+            found("money", f"more of payment {payment_id} goes back than was captured")
 
     def _refunded(self, _at: Envelope, fact: f.PaymentRefunded, found: Found) -> None:
         entry = self._entry(fact.reservation_id, frozenset(), fact, found)

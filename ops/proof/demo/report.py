@@ -102,7 +102,7 @@ def make(
         to_payment=latencies(tally.to_payment_s),
         cpu=cpu,
         our_cpu_us_per_request=our_us_per_request(cpu),
-        checked={**audit.counts, "tickets over HTTP": outside.tickets, "outcomes told": decided},
+        checked={**audit.counts, "tickets over HTTP": outside.tickets, "outcomes reported": decided},
         captured_minor=audit.captured_minor,
         refunded_minor=audit.refunded_minor,
         encore=encore,

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Becomes the server, as its own user. Whoever reaches the network reaches it: the hub's image has no protected mode.
+# Becomes the server, as its own user. The whole network reaches it: the hub's image has no protected mode.
 set -euo pipefail
 [[ ${1:0:1} != - && $1 != *.conf ]] || set -- redis-server "$@"
 [[ $1 == redis-server ]] || exec "$@"
