@@ -16,8 +16,8 @@ from connectors.postgres import connect
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from ops.proof.checker.audit import TICK_BOUND_S, DecidesAgain, PartitionAudit
+from ops.proof.checker.expected_rows import check_bank, check_mails, check_partition, check_positions
 from ops.proof.checker.ledger import Ledger
-from ops.proof.checker.projected import check_bank, check_mails, check_partition, check_positions
 from ops.proof.checker.quiescence import RESERVATIONS_GROUP
 from ops.proof.checker.reading import HistoryReader
 from ops.proof.checker.redis_state import check_redis

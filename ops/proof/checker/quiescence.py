@@ -30,7 +30,7 @@ RESERVATIONS_GROUP = "circle.reservations"
 LOOK_S = 0.1  # there is no common event of the three systems to wait for; a limit bounds each wait
 HOLDS_SOON_S = 60.0  # the check does not wait for longer holds
 TAILS = (50, 2_000, 100_000)  # how far back the last record is searched; after it are only the remains of transactions
-SQL = queries(Path(__file__).with_name("projected.sql"))
+SQL = queries(Path(__file__).with_name("expected_rows.sql"))
 
 
 class NotSettled(CircleError):

@@ -82,7 +82,7 @@ def queries_of(process: Process) -> dict[str, str]:
                     *(f"ops/{name}.sql" for name in tools),
                     *WATCHED,
                     "pipelines/watch/sql/alerts.sql",
-                    "ops/proof/checker/projected.sql",
+                    "ops/proof/checker/expected_rows.sql",
                 )
                 | texts("pipelines/payments/providers/sandbox_books.sql", "pipelines/monitoring/sql/survey.sql")
                 | texts(snapshots, without=OF_OWNERS)

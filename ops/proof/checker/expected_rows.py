@@ -17,7 +17,7 @@ from pipelines.notifications.kinds import KINDS
 from schemas.statuses import RefundStatus, ReservationStatus, SeatClaimStatus, TicketStatus
 
 Ledgers = Mapping[str, EventLedger]
-SQL = queries(Path(__file__).with_name("projected.sql"))
+SQL = queries(Path(__file__).with_name("expected_rows.sql"))
 READ_ROWS = 2_000
 ROW_FIELDS = (
     "user_id", "ticket_type_id", "status", "quantity", "seats", "amount_minor", "currency", "expires_at",

@@ -8,7 +8,7 @@ import pytest
 
 from connectors.postgres import Database, connect
 from connectors.settings import Settings
-from ops.proof.checker.projected import check_partition
+from ops.proof.checker.expected_rows import check_partition
 from ops.proof.checker.report import Report
 from schemas import facts as f
 from tests.harness.flows import rows_of
