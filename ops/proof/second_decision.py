@@ -1,6 +1,7 @@
 """Decides a partition's log again, without Redis, and compares the facts byte for byte. Pure.
 
-The checker does not do this itself, because it shares no decision with the checked code.
+It uses the worker's own rules. So it shows that the log alone gives the same facts, and not that the rules are right.
+The checker has rules of its own and does not import this module: `ops.proof.full_check` runs both.
 
 Foreign locks are on the log: a SeatLocksObserved fact at a position is folded before its command is decided.
 """

@@ -1,6 +1,8 @@
 """The history checker: goes through both topics, PostgreSQL and Redis from outside, and reports errors.
 
-It shares no decision with the checked code: it has its own fold and its own bookkeeping, in dicts and sets.
+It has its own rules: a fold and bookkeeping in dicts and sets, a table of the messages, the checks of a record's place
+and lists. It imports nothing of `pipelines`. It shares the record types, their codec and the text of times (`schemas`)
+and the clients (`connectors`) with the checked code, so it cannot see an error in those.
 
 ```python
 settled = wait_until_settled(settings, timeout_s=30)

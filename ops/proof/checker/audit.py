@@ -11,16 +11,14 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from ops.proof.checker.event_ledger import EventLedger
+from ops.proof.checker.expected_messages import INBOX, MessageKey, expected_messages
+from ops.proof.checker.record_checks import fault_in
 from ops.proof.checker.report import Report, ToldOutcome
-from pipelines.notifications.compose import compose
-from pipelines.notifications.kinds import Channel
 from schemas import commands as c
 from schemas import facts as f
 from schemas.codec import Codec, Undecodable
 from schemas.facts import RecordedFact
 from schemas.ids import US_PER_S
-from schemas.placement import misplaced
-from schemas.requests_in_turn import flaw_of
 from schemas.statuses import ReservationStatus
 
 TICK_BOUND_S = 2.0  # log time that a hold may outlive its deadline by: a poll, a tick's way through the log, slack
@@ -33,16 +31,6 @@ class ReadFact(NamedTuple):
     record_offset: int
     value: bytes
     recorded: RecordedFact
-
-
-class Message(NamedTuple):
-    """A message, delivered exactly once: the position of its fact, its user and its channel."""
-
-    offset: int
-    number: int
-    user_id: str
-    channel: str
-    template: str
 
 
 class DecidesAgain(Protocol):
@@ -79,8 +67,8 @@ class PartitionAudit:
     ) -> None:
         self.number, self.report, self.log_time = number, report, 0
         self.ledgers: dict[str, EventLedger] = {}
-        self.inbox: list[Message] = []
-        self.mails: list[Message] = []
+        self.inbox: dict[MessageKey, bytes] = {}  # the expected messages, and their contents
+        self.mails: dict[MessageKey, bytes] = {}
         self.unreadable: set[int] = set()
         self._codec, self._bound_us, self._partitions = codec, int(tick_bound_s * US_PER_S), partitions
         self._told: dict[int, list[ToldOutcome]] = {}
@@ -139,9 +127,7 @@ class PartitionAudit:
             return decoded
         if not isinstance(decoded, c.Command):
             return Undecodable(f"a {type(decoded).__name__}, no command")
-        why = misplaced(decoded.event_id, self.number, self._partitions) if self._partitions is not None else ""
-        if isinstance(decoded, c.ReserveInTurn):
-            why = why or flaw_of(decoded)
+        why = fault_in(decoded, self.number, self._partitions)
         return Undecodable(why) if why else decoded
 
     # --- checks ---------------------------------------------------------------------------------------------------
@@ -179,17 +165,9 @@ class PartitionAudit:
                 ledger.apply(at, fact, self._found_here)
             if isinstance(fact, f.TicketsHeld | f.HoldExtended):
                 heapq.heappush(self._deadlines, (fact.expires_at, at.event_id, fact.reservation_id))
-            for message in compose(one.recorded):
-                messages = self.inbox if message.channel == Channel.INBOX else self.mails
-                messages.append(
-                    Message(
-                        offset=offset,
-                        number=at.index,
-                        user_id=message.user_id,
-                        channel=message.channel,
-                        template=message.template,
-                    )
-                )
+            for key, content in expected_messages(one.recorded):
+                messages = self.inbox if key.channel == INBOX else self.mails
+                messages[key] = content
 
     def _found_here(self, rule: str, what: str) -> None:
         self._found(rule, what, *self._now)

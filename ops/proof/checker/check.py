@@ -20,10 +20,10 @@ from ops.proof.checker.expected_rows import check_bank, check_mails, check_parti
 from ops.proof.checker.ledger import Ledger
 from ops.proof.checker.quiescence import RESERVATIONS_GROUP
 from ops.proof.checker.reading import HistoryReader
+from ops.proof.checker.record_checks import log_time_of
 from ops.proof.checker.redis_state import check_redis
 from ops.proof.checker.report import Report, ToldOutcome
 from schemas.codec import Codec
-from schemas.ids import stamped
 from schemas.topics import COMMANDS, dead_letters
 
 
@@ -130,7 +130,7 @@ def _read(log: HistoryReader, audit: PartitionAudit) -> int:
     last = -1
     for message, facts in log.partition(audit.number):
         last = message.offset() or 0
-        audit.read(last, stamped(stamp_of(message)), message.value(), facts)
+        audit.read(last, log_time_of(stamp_of(message)), message.value(), facts)
     return last
 
 

@@ -9,11 +9,10 @@ from typing import Any
 
 from connectors.postgres import Connection
 from connectors.sql_files import queries
-from ops.proof.checker.audit import Message
 from ops.proof.checker.event_ledger import EventLedger
+from ops.proof.checker.expected_messages import MAILED, MessageKey, difference
 from ops.proof.checker.ledger import LIVE, Ledger
 from ops.proof.checker.report import Report
-from pipelines.notifications.kinds import KINDS
 from schemas.statuses import RefundStatus, ReservationStatus, SeatClaimStatus, TicketStatus
 
 Ledgers = Mapping[str, EventLedger]
@@ -31,7 +30,7 @@ async def check_partition(
     connection: Connection,
     partition: int,
     ledgers: Ledgers,
-    inbox: Iterable[Message] | None,
+    inbox: Mapping[MessageKey, bytes] | None,
     report: Report,
 ) -> None:
     """Compare every row of the partition with the fold."""
@@ -196,36 +195,56 @@ async def _refunds(connection: Connection, partition: int, ledgers: Ledgers, rep
     _compare(disputes, expected, "disputes", report)
 
 
-async def _inbox(connection: Connection, partition: int, inbox: Iterable[Message], report: Report) -> None:
-    rows = Counter(Message(*row) for row in await connection.fetch(SQL["inbox"], partition))
-    erased = {row["user_id"] for row in await connection.fetch(SQL["erased"])}  # no user gets it, so no row is right
-    wanted = Counter(message for message in inbox if message.user_id not in erased)
-    report.counts["inbox_rows"] += rows.total()
-    for message in (wanted - rows).elements():
-        report.add("inbox", f"{partition}-{message.offset}-{message.number}", f"{message.template} is missing")
-    for message in (rows - wanted).elements():
-        report.add(
-            "inbox", f"{partition}-{message.offset}-{message.number}", f"{message.template} without a fact, or twice"
-        )
+async def _inbox(connection: Connection, partition: int, inbox: Mapping[MessageKey, bytes], report: Report) -> None:
+    rows = await connection.fetch(SQL["inbox"], partition)
+    erased = await _erased(connection)  # an erased user has no rows
+    report.counts["inbox_rows"] += len(rows)
+    expected = {key: content for key, content in inbox.items() if key.user_id not in erased}
+    _compare_messages(report, "inbox", partition, rows, expected=expected, due=expected)
 
 
 async def check_mails(
-    connection: Connection, partition: int, mails: Iterable[Message], report: Report, *, sent: bool
+    connection: Connection, partition: int, mails: Mapping[MessageKey, bytes], report: Report, *, sent: bool
 ) -> None:
-    """Each mail is one row, and each row is a mail. Users decide which kinds leave a row. If mails are `sent`, every
-    message of a kind that is on by default has one."""
-    rows = Counter(Message(*row) for row in await connection.fetch(SQL["mails"], partition))
-    erased = {row["user_id"] for row in await connection.fetch(SQL["erased"])}  # their rows went with them
-    possible = Counter(mails)
-    report.counts["mail_rows"] += rows.total()
-    for message in (rows - possible).elements():
-        report.add(
-            "mail", f"{partition}-{message.offset}-{message.number}", f"{message.template} without a fact, or twice"
-        )
-    if sent:
-        due = Counter(one for one in possible.elements() if KINDS[one.template].mail and one.user_id not in erased)
-        for message in (due - rows).elements():
-            report.add("mail", f"{partition}-{message.offset}-{message.number}", f"{message.template} is missing")
+    """Each row is an expected mail. If mails are `sent`, each expected mail of a kind that is on by default has a row.
+
+    Users choose which kinds leave a row. The rows of an erased user are deleted.
+    """
+    rows = await connection.fetch(SQL["mails"], partition)
+    erased = await _erased(connection)
+    report.counts["mail_rows"] += len(rows)
+    due = [key for key in mails if sent and key.template in MAILED and key.user_id not in erased]
+    _compare_messages(report, "mail", partition, rows, expected=mails, due=due)
+
+
+async def _erased(connection: Connection) -> set[str]:
+    return {row["user_id"] for row in await connection.fetch(SQL["erased"])}
+
+
+def _compare_messages(
+    report: Report,
+    rule: str,
+    partition: int,
+    rows: Sequence[Any],
+    *,
+    expected: Mapping[MessageKey, bytes],
+    due: Iterable[MessageKey],
+) -> None:
+    """Each row is one of the `expected` messages, once and with its content. Each message that is `due` has a row."""
+    seen: set[MessageKey] = set()
+    for row in rows:
+        key = MessageKey(*tuple(row)[:5])
+        where, content = f"{partition}-{key.offset}-{key.number}", expected.get(key)
+        if content is None:
+            report.add(rule, where, f"{key.template} to {key.user_id}, which the log does not say")
+        elif key in seen:
+            report.add(rule, where, f"{key.template} to {key.user_id} has a second row")
+        elif wrong := difference(content, row):
+            report.add(rule, where, f"{key.template} to {key.user_id}: {wrong}")
+        seen.add(key)
+    for key in due:
+        if key not in seen:
+            report.add(rule, f"{partition}-{key.offset}-{key.number}", f"{key.template} to {key.user_id} is missing")
 
 
 async def check_bank(connection: Connection, ledgers: Sequence[Ledger], report: Report) -> None:

@@ -55,10 +55,13 @@ SELECT event_id, dispute_id, reservation_id, status, amount_minor, charged_minor
 SELECT event_id, count(*) FROM check_ins WHERE partition = $1 GROUP BY event_id;
 
 -- name: inbox
-SELECT "offset", "index", user_id, channel, template FROM notifications WHERE partition = $1;
+SELECT "offset", "index", user_id, channel, template, kind, event_id, reservation_id, created_at, data::text AS data
+FROM notifications WHERE partition = $1;
 
 -- name: mails
-SELECT "offset", "index", user_id, 'mail' AS channel, template FROM mail_deliveries WHERE partition = $1;
+SELECT "offset", "index", user_id, 'mail' AS channel, template, kind, event_id, reservation_id, created_at,
+       data::text AS data
+FROM mail_deliveries WHERE partition = $1;
 
 -- name: erased
 SELECT user_id FROM erased_users;

@@ -19,11 +19,10 @@ from connectors.postgres import connect
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from connectors.sql_files import queries
-from pipelines.notifications.compose import compose
+from ops.proof.checker.expected_messages import MessageKey, expected_messages
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
 from schemas.ids import US_PER_S
-from schemas.notifications import Notification
 from schemas.topics import COMMANDS, FACTS
 
 RESERVATIONS_GROUP = "circle.reservations"
@@ -125,26 +124,25 @@ def _soon_us() -> int:
 
 def _missing_messages(settings: Settings, reader: Consumer, counts: dict[str, int], codec: Codec) -> str | None:
     """Each partition's last fact that makes a message is in the inbox. Mails and calls are written together with it."""
-    wanted: list[Notification] = []
+    wanted: list[tuple[int, MessageKey]] = []
     for partition in range(counts[FACTS]):
         fact = last_record(reader, FACTS, partition, lambda message: bool(_messages_of(codec, message)))
         if fact is not None:
-            wanted.append(_messages_of(codec, fact)[-1])
+            wanted.append((partition, _messages_of(codec, fact)[-1]))
     return asyncio.run(_missing_in_inbox(settings, wanted))
 
 
-def _messages_of(codec: Codec, message: Message) -> list[Notification]:
+def _messages_of(codec: Codec, message: Message) -> list[MessageKey]:
     recorded = codec.decode(message.value())
-    return compose(recorded) if isinstance(recorded, RecordedFact) else []
+    return [one.key for one in expected_messages(recorded)] if isinstance(recorded, RecordedFact) else []
 
 
-async def _missing_in_inbox(settings: Settings, wanted: list[Notification]) -> str | None:
+async def _missing_in_inbox(settings: Settings, wanted: list[tuple[int, MessageKey]]) -> str | None:
     connection = await connect(settings.postgres_url)
     try:
-        for one in wanted:
-            key = (one.user_id, one.partition, one.offset, one.index)
-            if not await connection.fetchval(SQL["is_in_inbox"], *key):
-                return f"the {one.kind} of {one.partition}-{one.offset}-{one.index} is not in the inbox"
+        for partition, one in wanted:
+            if not await connection.fetchval(SQL["is_in_inbox"], one.user_id, partition, one.offset, one.number):
+                return f"the {one.template} of {partition}-{one.offset}-{one.number} is not in the inbox"
     finally:
         await connection.close()
     return None
