@@ -70,7 +70,7 @@ from connectors import redis_clients
 from pipelines.documents.printed import Printer
 from pipelines.payments.providers.stripe.api import StripeApi
 from pipelines.platform_settings import PaymentsBy, PlatformSettings
-from schemas.ids import EventId, ReservationId, SessionId, TicketTypeId, UserId
+from schemas.ids import MS_PER_S, EventId, ReservationId, SessionId, TicketTypeId, UserId
 from schemas.replies import REPLY_CHANNEL_PREFIX
 
 PROJECTED_CHANNEL = "circle:projected"
@@ -167,7 +167,7 @@ class ApiDeps:
         )
         admission = Admission(
             partitions=settings.partitions,
-            target_s=settings.admission_target_ms / 1_000,
+            target_s=settings.admission_target_ms / MS_PER_S,
             hears=lambda: subscriptions.connected.is_set(),
         )
         log_writer = LogWriter(

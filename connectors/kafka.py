@@ -30,6 +30,7 @@ from connectors.kafka_clients import ask_for_brokers, new_admin, new_consumer, n
 from connectors.logs import Log
 from connectors.metrics import PARTITIONS_OWNED, REBALANCES
 from connectors.settings import Settings
+from schemas.ids import MS_PER_S
 
 HEARTBEAT_MS = 1_000
 MAX_POLL_INTERVAL_MS = 120_000  # loading a partition of a million facts happens inside one poll
@@ -50,7 +51,7 @@ READERS = "circle.reader."  # and the instance: a group id for consumers that re
 METADATA_TIMEOUT_S = 10.0
 # A dead predecessor's open transaction hides committed offsets until the broker aborts it. The broker looks for such
 # transactions only now and then. A new owner must wait longer than that, or it dies.
-COMMITTED_TIMEOUT_S = 2.5 * TRANSACTION_TIMEOUT_MS / 1000
+COMMITTED_TIMEOUT_S = 2.5 * TRANSACTION_TIMEOUT_MS / MS_PER_S
 
 log = Log("kafka")
 
@@ -104,7 +105,7 @@ class Pace:
     @classmethod
     def of(cls, settings: Settings) -> Pace:
         """The pace of the dataflows: CIRCLE_BATCH_PACE_MS and CIRCLE_BATCH_PACE_RECORDS."""
-        return cls(batch_s=settings.batch_pace_ms / 1_000, records=settings.batch_pace_records)
+        return cls(batch_s=settings.batch_pace_ms / MS_PER_S, records=settings.batch_pace_records)
 
 
 class PartitionOwner(Protocol):

@@ -5,7 +5,6 @@
 the same as a JSON object. Values are shortened to `VALUE_CHARS_MAX`; names that look like secrets are masked.
 """
 
-import datetime as dt
 import json
 import logging
 import re
@@ -15,6 +14,8 @@ from collections.abc import Callable
 from typing import TextIO
 
 from connectors.settings import LogFormat, Settings
+from schemas.ids import US_PER_S
+from schemas.times import rfc3339_of, utc
 
 VALUE_CHARS_MAX = 500  # an error's text fits; a payload does not
 TEXTS_MAX = 1_000  # texts whose last time is remembered
@@ -118,8 +119,7 @@ def _short(value: object) -> object:
 
 
 def _time(record: logging.LogRecord) -> str:
-    moment = dt.datetime.fromtimestamp(record.created, dt.UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return rfc3339_of(utc(round(record.created * US_PER_S)))
 
 
 class _KeyValue(logging.Formatter):

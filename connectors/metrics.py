@@ -17,11 +17,11 @@ from prometheus_client.registry import Collector
 
 from connectors.age_buckets import AGE_BUCKETS_S
 from connectors.native_histograms import BothHistogram, NativeBuckets, NativeFamily
+from schemas.ids import MS_PER_S
 
 # A step of a small batch takes a tenth of a millisecond, a call that waits for a broker some, one that is tried again
 # a hundred; the longest ends by its time limit.
 CALL_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0)
-MS_PER_S = 1_000
 
 BATCH_RECORDS = Histogram(
     "circle_batch_records", "Records of a batch, which are processed together.", ["flow"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
-from schemas.ids import position_text
+from schemas.ids import US_PER_MS, position_text
 from schemas.topics import FACTS
 from sinks.dead_letters import Header
 from sinks.kafka_transaction import Outgoing
@@ -36,7 +36,7 @@ class StoredRecord:
 
     def timestamp(self) -> tuple[int, int]:
         """As the Kafka client gives it: kind of clock (a producer's), milliseconds."""
-        return 1, self._created_at // 1_000
+        return 1, self._created_at // US_PER_MS
 
 
 def recorded_again(recorded: RecordedFact, codec: Codec) -> StoredRecord:

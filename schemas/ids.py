@@ -46,6 +46,8 @@ LogTime = NewType("LogTime", int)
 
 US_PER_S = 1_000_000
 US_PER_MS = 1_000
+MS_PER_S = 1_000
+DAY_S = 86_400
 TIME_MS_MAX = 253_402_300_799_999  # the last millisecond of the year 9999, where calendars end
 POSITION_DIGITS_MAX = 19  # of an offset, which has 64 bits
 TICKETS = uuid.UUID("6f1c3c5e-0d0b-5a37-9c52-6e5f3f0a7b11")  # the namespace of ticket ids; any text may follow

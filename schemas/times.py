@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from schemas.ids import US_PER_MS
+from schemas.ids import MS_PER_S, US_PER_MS
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -22,7 +22,7 @@ def micros_of(moment: datetime) -> int:
 
 def rfc3339(time_us: int) -> str:
     """The time as text in UTC, to the millisecond; the rest is cut off."""
-    return datetime.fromtimestamp(time_us // US_PER_MS / 1000, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    return datetime.fromtimestamp(time_us // US_PER_MS / MS_PER_S, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def rfc3339_micros(time_us: int) -> str:

@@ -6,12 +6,14 @@ Keys and partition counts are fixed for the life of a topic: a key's order is th
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from schemas.ids import DAY_S, MS_PER_S
+
 COMMANDS = "tickets.commands"
 FACTS = "tickets.facts"
 NOTIFICATIONS = "notifications.outbound"
 DEAD_LETTER_SUFFIX = ".dead-letters"
 
-DAY_MS = 24 * 60 * 60 * 1_000
+DAY_MS = DAY_S * MS_PER_S
 RETENTION_FOREVER_MS = -1
 NOTIFICATION_PARTITIONS = 4
 DEAD_LETTER_PARTITIONS = 1  # read by a person, in order

@@ -17,6 +17,7 @@ from connectors.errors import Fenced
 from connectors.kafka import TRANSACTION_TIMEOUT_MS
 from connectors.logs import Log
 from connectors.watchdog import Watchdog
+from schemas.ids import MS_PER_S
 from sinks.metrics import CALL_SECONDS, TRANSACTION_ENDS
 
 COMMIT_TIMEOUT_S = 10.0
@@ -24,7 +25,7 @@ COMMIT_TRIES = 4  # for passing errors (a coordinator that moves); then the proc
 INIT_TRIES = 6
 # The client's send_offsets_to_transaction can wait for ever when the coordinator was away (librdkafka issue 5456).
 # By then the broker has aborted the transaction, so the process ends and its successor takes the batch again.
-COMMIT_LIMIT_S = 1.5 * TRANSACTION_TIMEOUT_MS / 1000
+COMMIT_LIMIT_S = 1.5 * TRANSACTION_TIMEOUT_MS / MS_PER_S
 
 log = Log("transaction")
 

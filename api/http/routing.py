@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import StrEnum
 from time import monotonic, perf_counter
 from typing import Any, TypeVar
@@ -32,9 +31,10 @@ from api.http.problem import FieldError, Problem
 from api.http.representation import tag_of
 from api.http.validation import decode, is_json, query, uuid_of
 from api.metrics import METRICS, UNAVAILABLE
-from connectors import logs, tracing
+from connectors import clock, logs, tracing
 from connectors.errors import CircleError
-from schemas.ids import UserId
+from schemas.ids import US_PER_MS, UserId
+from schemas.times import utc
 
 T = TypeVar("T")
 FORBIDDEN = 403
@@ -376,5 +376,4 @@ def json(value: Any, status: int = 200, headers: dict[str, str] | None = None, *
 
 def stamped(value: S) -> S:
     """The value with the server's time, to the millisecond, in `now`."""
-    now = datetime.now(UTC)
-    return msgspec.structs.replace(value, now=now.replace(microsecond=now.microsecond // 1000 * 1000))
+    return msgspec.structs.replace(value, now=utc(clock.now_ms() * US_PER_MS))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import Message
 
+from connectors.clock import CLOCKS_APART_MS
 from connectors.errors import CircleError
 from connectors.log_reader import LogReader, key_of, offset_of
 from connectors.schema_registry import codec_of
@@ -25,8 +26,6 @@ from schemas.ids import EventId
 from schemas.topics import COMMANDS, FACTS
 
 TOLD_EVERY = 5_000
-# A fact's timestamp comes from its writer's clock, its log time from the broker's or the API's. They differ by less.
-CLOCKS_APART_MS = 10 * 60 * 1_000
 
 
 class BoundExceeded(CircleError):

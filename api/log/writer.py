@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from secrets import token_urlsafe
-from time import time
 from typing import Any
 from uuid import uuid4
 
@@ -25,7 +24,7 @@ from api.fairness.limits import DELIVERY_TIMEOUT_MS, IN_FLIGHT_MAX
 from api.http.problem import Problem, busy, retry_after
 from api.log.receipts import Acknowledged
 from api.metrics import METRICS
-from connectors import kafka, logs, tracing
+from connectors import clock, kafka, logs, tracing
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from connectors.tracing import OpenSpan
@@ -371,7 +370,7 @@ class LogWriter:
         return kafka.producer(self._settings, **options)
 
     def _now(self) -> str:
-        milliseconds = int(time() * 1000)
+        milliseconds = clock.now_ms()
         if self._time[0] != milliseconds:
             self._time = (milliseconds, rfc3339(milliseconds * US_PER_MS))
         return self._time[1]

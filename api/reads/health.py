@@ -18,6 +18,7 @@ from connectors.errors import CircleError
 from connectors.flow_health import deaths_key, dying, ready_key
 from pipelines.flows import Flow
 from pipelines.monitoring.board import MONITORED, VERIFIED
+from schemas.ids import MS_PER_S
 
 log = logs.get("api.system")
 CHECK_TIMEOUT_S = 2.0
@@ -79,4 +80,4 @@ async def _checked(check: Awaitable[str]) -> dict[str, Any]:
         detail, ok = await asyncio.wait_for(check, CHECK_TIMEOUT_S * 2), True
     except (Problem, CircleError, RedisError, KafkaException, KeyError, OSError, TimeoutError) as error:
         detail, ok = str(error) or type(error).__name__, False
-    return {"ok": ok, "detail": detail, "ms": round((perf_counter() - started) * 1000, 1)}
+    return {"ok": ok, "detail": detail, "ms": round((perf_counter() - started) * MS_PER_S, 1)}

@@ -32,7 +32,7 @@ from pipelines.history.explain import Explanation
 from pipelines.history.moment import Moment
 from pipelines.history.seat_map import SeatMap
 from pipelines.reservations.core.decide import UNFOLDED
-from schemas.ids import ReservationId
+from schemas.ids import MS_PER_S, ReservationId
 
 BOUNDS = Bounds(records_max=HISTORY_RECORDS_MAX, seconds_max=HISTORY_SECONDS_MAX)
 # Imported, not run with -m: as __main__ the module's classes would not be those of the pickled questions.
@@ -62,7 +62,7 @@ class _Worker:
         assert out is not None
         ready = select.poll()  # select() takes no descriptor above 1,023, and clients have thousands
         ready.register(out, select.POLLIN)
-        if not ready.poll(HISTORY_STALLED_S * 1_000):
+        if not ready.poll(HISTORY_STALLED_S * MS_PER_S):
             raise TimeoutError
         return cast("Answer | None", read_from(out))  # type: ignore[arg-type]
 

@@ -20,6 +20,7 @@ from api.reads.health import dying_flows, reports, service_checks
 from api.shapes.status import DataflowStatus, ServiceStatus, StatusOut
 from connectors import logs
 from pipelines.flows import Flow
+from schemas.ids import US_PER_S
 from schemas.times import utc
 
 PUBLIC_STATUS = "circle:public-status"
@@ -141,4 +142,4 @@ def _dataflow(name: str, known: LastingState | None) -> DataflowStatus:
 
 
 def _time(seconds: float) -> datetime:
-    return utc(int(seconds) * 1_000_000)
+    return utc(int(seconds) * US_PER_S)

@@ -34,7 +34,7 @@ from schemas.codec import Codec
 from schemas.commands import Command, ReserveInTurn
 from schemas.event_terms import EVENT_TERMS
 from schemas.facts import RecordedFact
-from schemas.ids import US_PER_MS
+from schemas.ids import MS_PER_S, US_PER_MS
 from schemas.times import rfc3339
 from schemas.topics import COMMANDS, FACTS
 
@@ -218,7 +218,7 @@ class _Player:
         self.played += 1
         if self.dry_run:
             return
-        due = self._begun + (asked.timestamp_ms - self._first_ms) / 1_000 / self.speed
+        due = self._begun + (asked.timestamp_ms - self._first_ms) / MS_PER_S / self.speed
         while (left := due - time.monotonic()) > 0:
             self._look(min(WAIT_S, left))
         self._make_room()
@@ -250,7 +250,7 @@ class _Player:
         return LoadReport(
             to=to,
             speed=self.speed,
-            recorded_s=round((self._last_ms - max(0, self._first_ms)) / 1_000, 1),
+            recorded_s=round((self._last_ms - max(0, self._first_ms)) / MS_PER_S, 1),
             commands=self.commands,
             played=self.played,
             left_out=dict(self._left_out.most_common()),

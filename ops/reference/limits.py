@@ -17,6 +17,7 @@ from api.fairness import rate_limits as rates
 from connectors.kafka import BATCH_RECORDS_MAX
 from ops.reference.markdown import WRITTEN, table, text
 from pipelines.reservations.core import limits as core
+from schemas.ids import DAY_S, MS_PER_S
 
 INTRODUCTION = """\
 Past a limit the answer is a problem document with a clear status: 413, 422, 429 or 503 with `Retry-After`.
@@ -31,7 +32,7 @@ MODULES: dict[str, ModuleType] = {
     "Reservations and events": core,
 }
 KB, MB = 1024, 1024 * 1024
-MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
+MINUTE_S, HOUR_S = 60, 3_600
 MINUTES_FROM_S = 180  # shorter times are read as seconds
 
 
@@ -67,7 +68,7 @@ def met() -> list[tuple[str, str]]:
         ("`Prefer: wait`", f"{api.PREFER_WAIT_DEFAULT_S:g} s by default, {api.PREFER_WAIT_MAX_S:g} s at most"),
         (
             "acknowledgement by the log",
-            f"{api.DELIVERY_TIMEOUT_MS / 1000:g} s, then 503: the same key is safe to send again",
+            f"{api.DELIVERY_TIMEOUT_MS / MS_PER_S:g} s, then 503: the same key is safe to send again",
         ),
         ("requests that wait for the log, in one API process", f"{api.IN_FLIGHT_MAX:,}, then 503"),
         ("tickets in one order", f"{core.SEATS_PER_ORDER_MAX}"),

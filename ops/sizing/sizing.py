@@ -8,17 +8,17 @@ from enum import StrEnum
 import msgspec
 
 from ops.sizing.costs import Costs, Limits
-from schemas.ids import US_PER_S
+from schemas.ids import DAY_S, US_PER_S
 from schemas.placement import partition_of
 
 REFUSAL_LOG_SHARE = (
     0.4  # the bytes of a refusal at the edge, as a share of a request's: its fact, no command of its own
 )
+MB = 1_000_000
 COPIES = 3  # of the log: replication factor 3, of which two must have a record before it counts
 EVENT_IDS_MAX = 100_000  # more events share partitions as evenly as these
 PARTITIONS_MAX = 4_096
 BY_PARTITION = ("reservations", "read-side", "payments")  # at most one process of each for a partition
-SECONDS_A_DAY = 86_400
 SCALES_BY = {
     "api": "more processes behind a balancer; they share nothing but the services",
     "reservations": "more workers, at most one for each partition",
@@ -130,7 +130,7 @@ def size(load: Load, costs: Costs, limits: Limits) -> Sizing:
     cores["api"] += (at_edge + turned_away) * costs.refusal_api_us / US_PER_S
     cores["reservations"] = (decided * costs.full_batch_us + at_edge * costs.refusal_worker_us) / US_PER_S
     cores["broker"] *= COPIES
-    log_mb = (decided + at_edge * REFUSAL_LOG_SHARE) * costs.log_bytes / 1e6
+    log_mb = (decided + at_edge * REFUSAL_LOG_SHARE) * costs.log_bytes / MB
     rows = decided * costs.rows + at_edge
     partitions, share = _partitions(load, max(cores[name] for name in BY_PARTITION), limits)
     asked = {name: cores[name] * share / limits.partition_cores for name in BY_PARTITION}
@@ -155,7 +155,7 @@ def size(load: Load, costs: Costs, limits: Limits) -> Sizing:
         parts=parts,
         machines=sum(math.ceil(part.cores / load.busy / load.cores) for part in parts),
         log_mb_per_s=round(log_mb, 1),
-        log_tb_per_day=round(log_mb * COPIES * SECONDS_A_DAY / 1e6, 2),
+        log_tb_per_day=round(log_mb * COPIES * DAY_S / MB, 2),
         rows_per_s=round(rows),
         one_event=one,
         breaks_first=_order(load, cores, one, log_mb, rows, limits),
@@ -238,7 +238,7 @@ def _one_event(load: Load, costs: Costs, limits: Limits) -> OneEvent:
         keeping=Keeping.TOO_MUCH if times > 1.0 else Keeping.NO_ROOM if times > load.busy else Keeping.KEEPS_UP,
         sold_out_s=round(orders / min(asked, ceiling), 1),
         refusals_per_s=round(second / costs.refusal_worker_us if load.edge else ceiling),
-        state_mb=round(orders * costs.state_bytes / 1e6, 1),
+        state_mb=round(orders * costs.state_bytes / MB, 1),
     )
 
 

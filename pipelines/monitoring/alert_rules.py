@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-DAY_S = 86_400.0
 RUNBOOKS = "ops/docs/runbooks"
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pipelines.monitoring.alert_rules import DAY_S, AlertName
+from pipelines.monitoring.alert_rules import AlertName
 from pipelines.monitoring.alerts import Readings
 from pipelines.monitoring.figures import Figures
+from schemas.ids import DAY_S
 
 TRIPWIRE_ERROR = "TripwireBroken"
 

@@ -25,6 +25,7 @@ from pipelines.flows import Flow
 from pipelines.monitoring.api_report import REPORTS, ApiTotals, stale, totals_of
 from pipelines.monitoring.broker_clocks import skew
 from pipelines.monitoring.flow_verdicts import verdicts_of
+from schemas.ids import US_PER_S
 
 ANSWER_S = 5.0
 REDIS_TIMEOUT_S = 1.0
@@ -131,7 +132,7 @@ class RedisSurvey:
         verdicts = verdicts_of(lives, after)
         return RedisFigures(
             info=info,
-            clock_skew_s=skew(seconds + micros / 1e6, before, after),
+            clock_skew_s=skew(seconds + micros / US_PER_S, before, after),
             processes={flow: number for flow, number in processes.items() if number},
             dying=verdicts.dying,
             deaths=verdicts.deaths,

@@ -31,6 +31,7 @@ from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.monitoring.broker_clocks import BrokerClocks
 from pipelines.monitoring.lag_trend import LagTrends, Trend
+from schemas.ids import MS_PER_S
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS, dead_letters
 
 COMMITTING = {
@@ -45,7 +46,6 @@ FLOWS = {**COMMITTING, **{f"circle.{name}": topic for name, topic in STORING.ite
 PEEK_S = 2.0  # to read one record of each partition with a lag
 LETTERS_AT_ONCE = 1_000
 LAST_OFFSETS = 2  # at the end of a partition: a record, and the mark of its transaction
-MS_PER_S = 1_000
 MARKER = "redriven_offset"  # on the marker record that `circle dlq redrive` writes
 
 SQL = queries(Path(__file__).parent / "sql" / "survey.sql")

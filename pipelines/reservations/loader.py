@@ -25,10 +25,12 @@ from pipelines.reservations.snapshot import state_from
 from pipelines.reservations.snapshot_store import SnapshotStore
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
-from schemas.ids import EventId, LogTime
+from schemas.ids import MS_PER_S, EventId, LogTime
 from schemas.topics import COMMANDS, FACTS
 
-FACTS_WAIT_S = 2 * TRANSACTION_TIMEOUT_MS / 1000  # a dead predecessor's open transaction hides facts at most this long
+FACTS_WAIT_S = (
+    2 * TRANSACTION_TIMEOUT_MS / MS_PER_S
+)  # a dead predecessor's open transaction hides facts at most this long
 READ_S = 0.2
 
 log = Log("loader")

@@ -14,6 +14,7 @@ from connectors.kafka import consumer
 from connectors.log_bounds import bounds_of
 from connectors.log_reader import chosen, stamp_of
 from connectors.settings import Settings
+from schemas.ids import MS_PER_S
 
 PEEK_S = 2.0  # to read one record of each partition with a lag
 
@@ -58,7 +59,7 @@ class LagMeter:
                 end=high,
                 # Behind the last record may be a transaction's mark, which is no record.
                 lag_records=high - starts[number] if number in waiting else 0,
-                lag_seconds=round(max(0.0, now - waiting[number] / 1_000), 1) if number in waiting else 0.0,
+                lag_seconds=round(max(0.0, now - waiting[number] / MS_PER_S), 1) if number in waiting else 0.0,
                 member=(members or {}).get(number, ""),
             )
             for number, (_low, high) in bounds.items()

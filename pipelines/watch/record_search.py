@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from confluent_kafka import Message
 
+from connectors.clock import CLOCKS_APART_MS
 from connectors.errors import CircleError
 from connectors.log_reader import chosen, key_of, log_place, offset_of, stamp_of
 from connectors.schema_registry import codec_of
@@ -29,8 +30,6 @@ from schemas.topics import COMMANDS, DEAD_LETTER_SUFFIX, FACTS
 MATCHES_MAX = 10_000  # in memory; a search that writes to a file has no such limit
 RECORDS_MAX = 5_000_000  # read by one search
 SECONDS_MAX = 300.0
-# Writers stamp facts with their own clocks, and these differ by less. A partition is read on for so long after a time.
-CLOCKS_APART_MS = 10 * 60 * 1_000
 
 
 class NoSuchRecord(CircleError):

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import structs
 
 from connectors.postgres import Connection, connect
+from ops.proof.bench.mix import GRANTED_SHARE, HOLD_TTL_S, PLACES_MEAN
 from ops.proof.bench.oversold import oversold
 from ops.proof.bench.queues import QueueSecond, Sample, queues_of
 from ops.proof.bench.replay_under_load import REPLAYS, BesideReport, ReplayRuns, replaying
@@ -30,12 +31,9 @@ from ops.proof.load.organizer import Organizer
 from ops.proof.load.progress import ProgressBars
 from ops.proof.load.statistics import CpuMeter, Latencies, ProcessCpu, our_us_per_request
 from ops.proof.load.target import LoadTarget
+from pipelines.reservations.core.limits import TICKETS_PER_USER_MAX
 
-GRANTED_SHARE = 0.7  # places for each requested place: the end of each step is sold out
-PLACES_MEAN = 2.5
 SECTION_ROWS, SECTION_SEATS_PER_ROW = 40, 50
-TICKETS_PER_USER_MAX = 1_000
-HOLD_TTL_S = 3_600
 RAMP_FACTOR = 1.5
 RAMP_STEPS_MAX = 12
 COMPANIONS = (*REPLAYS, WATCHING)

@@ -25,7 +25,7 @@ from pipelines.reservations.core.state import At, EventState
 from schemas.codec import Codec
 from schemas.commands import Command, ConfirmReservation, RecordPayment, ReserveTickets, Tick
 from schemas.facts import RULES_VERSION
-from schemas.ids import NOBODY, US_PER_S, AttemptId, CommandId, EventId, LogTime, PaymentId
+from schemas.ids import DAY_S, NOBODY, US_PER_MS, US_PER_S, AttemptId, CommandId, EventId, LogTime, PaymentId
 from schemas.recorded_facts import envelopes
 from schemas.statuses import ChargeOutcome, ReservationStatus
 from schemas.topics import COMMANDS, FACTS
@@ -56,7 +56,7 @@ class HistoryWriter:
     def __init__(self, settings: Settings, *, seed: int, orders_per_event: int = ORDERS_PER_EVENT) -> None:
         self._settings, self._codec, self._seed, self._orders = settings, Codec(), seed, orders_per_event
         self._client = kafka.producer(settings, **{"linger.ms": 20, "queue.buffering.max.messages": 1_000_000})
-        self._now_us = (clock.now_us() - 10 * 365 * 86_400 * US_PER_S) // 1_000 * 1_000
+        self._now_us = (clock.now_us() - 10 * 365 * DAY_S * US_PER_S) // US_PER_MS * US_PER_MS
         self.commands = self.facts = self.fact_bytes = self.reservations = 0
         self.events: list[EventId] = []
 
@@ -163,7 +163,7 @@ class HistoryWriter:
 def _produce(client: Producer, topic: str, value: bytes, key: bytes, time_us: int) -> None:
     while True:
         try:
-            client.produce(topic, value, key, PARTITION, timestamp=time_us // 1_000)
+            client.produce(topic, value, key, PARTITION, timestamp=time_us // US_PER_MS)
         except BufferError:
             client.poll(0.1)
         else:

@@ -16,7 +16,7 @@ import msgspec
 from pipelines.reservations.core.limits import SEATS_PER_ROW_MAX, TICKET_TYPES_PER_EVENT_MAX, TICKETS_PER_USER_MAX
 from schemas import ids
 from schemas.commands import AddTicketType, Command, CreateEvent, PublishEvent, ReleaseReservation, ReserveTickets
-from schemas.ids import US_PER_S, CategoryId, CommandId, EventId, ReservationId, TicketTypeId, UserId
+from schemas.ids import DAY_S, US_PER_S, CategoryId, CommandId, EventId, ReservationId, TicketTypeId, UserId
 from schemas.statuses import LayoutKind
 
 SETUP, GRANTED, SOLD_OUT = 0, 1, 2
@@ -26,7 +26,7 @@ GRANTED_SHARE = 0.7  # of all commands, if that does not need too many ticket ty
 RELEASE_SHARE = 0.05  # of the holds
 HOLD_TTL_S = 3_600  # no hold runs out while the bench does
 COMMANDS_PER_BUYER = 20
-DAY_US = 86_400 * US_PER_S
+DAY_US = DAY_S * US_PER_S
 
 
 class Layout(msgspec.Struct, frozen=True):

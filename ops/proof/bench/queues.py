@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from api.fairness.pools import UNDECIDED
 from connectors.errors import CircleError
-from ops.proof.load.statistics import MS_PER_S
+from schemas.ids import MS_PER_S
 
 EVERY_S = 1.0
 TIMEOUT_S = 30.0

@@ -28,7 +28,7 @@ from pipelines.reservations.partition import Partition
 from schemas.codec import DECODER, HEADER_BYTES, Codec
 from schemas.facts import RecordedFact
 from schemas.generate import avro_schema
-from schemas.ids import US_PER_S, EventId, LogTime
+from schemas.ids import US_PER_MS, US_PER_S, EventId, LogTime
 
 ROUNDS = 9
 BATCH = 1_000
@@ -142,7 +142,7 @@ def _commands(codec: Codec, *, seed: int, share: float) -> tuple[list[RawRecord]
         RawRecord(
             partition=0,
             offset=offset,
-            timestamp_ms=LOG_TIME_US // 1_000 + offset,
+            timestamp_ms=LOG_TIME_US // US_PER_MS + offset,
             key=key,
             value=value,
             headers=list(PASSED),

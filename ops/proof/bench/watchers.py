@@ -22,6 +22,7 @@ import msgspec
 
 from ops.proof.bench.audience import STREAMS_OF_USER, Audience
 from ops.proof.bench.connections import enough_descriptors
+from ops.proof.bench.mix import HOLD_TTL_S
 from ops.proof.bench.sending import send_plan
 from ops.proof.bench.suite.figures import BenchCheck, Figure, Machine
 from ops.proof.bench.suite.machine import Calibration
@@ -34,13 +35,12 @@ from ops.proof.load.organizer import Drop, Organizer, expect
 from ops.proof.load.progress import ProgressBars
 from ops.proof.load.statistics import Latencies, ProcessCpu, latencies, our_us_per_request
 from ops.proof.load.target import LoadTarget
+from pipelines.reservations.core.limits import TICKETS_PER_USER_MAX
 
 TO_STREAM = "ms to the stream"
 STREAMS_MAX = 1_500  # an API process leaves the other places to the streams of notifications
 OPENED_AT_ONCE = 50
 BUYERS = 500
-TICKETS_PER_USER_MAX = 1_000
-HOLD_TTL_S = 3_600
 DELIVERED_S_MAX = 30.0
 OPENED_S_MAX = 60.0
 P99_RATIO_MAX = 1.5  # an audience may make the p99 of a reservation longer by a half

@@ -12,9 +12,8 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from schemas.ids import US_PER_S
+from schemas.ids import MS_PER_S, US_PER_S
 
-MS_PER_S = 1_000
 KB_PER_MB = 1_024
 REFERENCE_SQUARES, REFERENCE_ROUNDS = 100_000, 20
 

@@ -14,7 +14,7 @@ MOVABLE_MINOR = {"BHD": 10, "JOD": 10, "KWD": 10, "OMR": 10, "TND": 10, "MGA": 1
 a dinar's three digits to be 0, and no provider moves a fraction of an ariary. Part of the rules: a change of this table
 is a new version of them (`former_rules`), so it is not looked up in a provider or in an edition of ISO 4217.
 """
-_WHOLE = 100
+WHOLE = 100  # percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Shares:
 
     def of_percent(self, of_minor: int, percent: int, currency: str) -> int:
         """`percent` of a sum. 100 percent is the whole sum, without rounding."""
-        return of_minor if percent == _WHOLE else self._down(of_minor * percent // _WHOLE, currency)
+        return of_minor if percent == WHOLE else self._down(of_minor * percent // WHOLE, currency)
 
     def at_most(self, minor: int, of_minor: int, currency: str) -> int:
         """A fixed discount: at most the sum that it is taken off."""

@@ -6,7 +6,8 @@ import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from connectors.age_buckets import AGE_BUCKETS_S
-from connectors.metrics import MS_PER_S, RecordAges
+from connectors.metrics import RecordAges
+from schemas.ids import MS_PER_S
 
 NAME, TEXT = "circle_test_seconds", "A test."
 

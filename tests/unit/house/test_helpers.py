@@ -6,6 +6,8 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from copy import deepcopy
+from functools import cache
 
 import pytest
 
@@ -24,6 +26,9 @@ ONE_HOME = {
     "formatted": "schemas/money.py",
     "LONG_MIN": "schemas/field_types.py",
     "LONG_MAX": "schemas/field_types.py",
+    "MS_PER_S": "schemas/ids.py",
+    "DAY_S": "schemas/ids.py",
+    "CLOCKS_APART_MS": "connectors/clock.py",
     "Backoff": "connectors/backoff.py",
     "US_PER_S": "schemas/ids.py",
     "US_PER_MS": "schemas/ids.py",
@@ -43,10 +48,10 @@ OWN_POSITIONS = {
 }
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
-    for top in SOURCES:
-        for path in sorted((ROOT / top).rglob("*.py")):
-            yield str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8"))
+@cache
+def modules() -> tuple[tuple[str, ast.Module], ...]:
+    paths = [path for top in SOURCES for path in sorted((ROOT / top).rglob("*.py"))]
+    return tuple((str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8"))) for path in paths)
 
 
 def names_made(tree: ast.Module) -> Iterator[str]:
@@ -66,6 +71,7 @@ def names_made(tree: ast.Module) -> Iterator[str]:
 
 def body_of(function: ast.FunctionDef) -> str:
     """A function's statements, without its docstring, and independent of its arguments' names."""
+    function = deepcopy(function)
     names = {argument.arg: f"argument_{number}" for number, argument in enumerate(function.args.args)}
     body = function.body[1:] if ast.get_docstring(function) is not None else function.body
     text = []
@@ -188,7 +194,7 @@ def test_nothing_but_the_backoff_doubles_a_wait() -> None:
 
 
 def test_times_become_datetimes_and_text_in_one_module() -> None:
-    """The clock alone reads the time; a log line has its logger's."""
+    """The clock alone reads the time."""
     found = {
         path
         for path, tree in modules()
@@ -196,4 +202,103 @@ def test_times_become_datetimes_and_text_in_one_module() -> None:
         if {getattr(node, name, None) for name in ("attr", "id")} & {"fromtimestamp", "time_ns"}
         or (isinstance(node, ast.Constant) and node.value == "+00:00")
     }
-    assert found == {"schemas/times.py", "connectors/clock.py", "connectors/logs.py"}
+    assert found == {"schemas/times.py", "connectors/clock.py"}
+
+
+PER_SECOND = {1_000, 1_000_000}
+
+
+def conversions(tree: ast.AST) -> list[str]:
+    """The products and quotients with a thousand or a million, without those that spread seeds."""
+    return [
+        text
+        for node in ast.walk(tree)
+        if isinstance(node, ast.BinOp)
+        and isinstance(node.op, ast.Mult | ast.Div | ast.FloorDiv)
+        and any(isinstance(side, ast.Constant) and side.value in PER_SECOND for side in (node.left, node.right))
+        and "seed" not in (text := ast.unparse(node))
+    ]
+
+
+def test_units_of_time_are_converted_by_name() -> None:
+    assert {path: found for path, tree in modules() if (found := conversions(tree))} == {}
+
+
+def test_a_conversion_by_hand_is_found() -> None:
+    for text in ("lag_ms / 1_000", "int(time() * 1000)", "us // 1_000 // 60", "seconds + micros / 1e6"):
+        assert len(conversions(ast.parse(text))) == 1, text
+    assert conversions(ast.parse("options.seed * 1_000 + number")) == []
+
+
+SAME_BY_CHANCE = {
+    "BAR_EVERY": "records between two updates of a progress bar",
+    "CALL_TIMEOUT_S": "calls to different services",
+    "CHECK_TIMEOUT_S": "a probe of Redis at the start, and one of all services",
+    "CLOSE_TIMEOUT_S": "waits for different clients",
+    "CONNECTIONS": "of different baselines",
+    "DIGEST_BYTES": "digests of different things, which are never compared",
+    "ERROR_CHARS_MAX": "texts in different stores",
+    "EVENTS": "of different benches",
+    "FLUSH_S": "waits for the records of different tools",
+    "FORMAT": "versions of different formats",
+    "FRESH_S": "the reports of the API and those of the dataflows",
+    "KEPT_S": "the reports of the API and those of the dataflows",
+    "LINKS_MAX": "links in mails, and those of a profile",
+    "LOOK_S": "pauses of different waits",
+    "PAGE": "rows of different answers",
+    "PEEK_S": "the command's patience, and that of monitoring",
+    "POLL_S": "pauses of different readers",
+    "PORT_MAX": "TCP's: a setting, and an address of a client",
+    "PRUNE_EVERY_S": "of different tables",
+    "PR_SET_PDEATHSIG": "Linux's: two scripts that import nothing of ours",
+    "QUANTITY_MAX": "places of an order in a bench, and in the demo",
+    "REDIS_TIMEOUT_S": "monitoring's patience, and the API's",
+    "REPORT_EVERY_S": "the reports of the API and those of the dataflows",
+    "ROWS": "of different layouts",
+    "SEATS": "of different benches",
+    "SHOWN_MAX": "lines of different lists",
+    "START_TIMEOUT_S": "waits for different processes",
+    "STOP_S": "waits for different processes",
+    "STOP_TIMEOUT_S": "waits for different threads",
+    "TIMEOUT_S": "calls to different services",
+    "TOKEN_BYTES": "links in mails, and access tokens",
+    "WINDOW_S": "the API's latencies, and the trend of a lag",
+}
+"""Constants of one name and value in several modules, each with what they are of: one may change without the other."""
+
+
+def numbers_made(tree: ast.Module) -> Iterator[tuple[str, float]]:
+    """The upper-case names that a module makes of plain numbers, without their underscore, with the numbers."""
+    for statement in tree.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                pairs = [(name, value)]
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                pairs = [(name, value)]
+            case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Tuple(elts=values)):
+                pairs = [(one.id, value) for one, value in zip(names, values, strict=True) if isinstance(one, ast.Name)]
+            case _:
+                continue
+        for name, value in pairs:
+            if name.isupper() and all(isinstance(part, OF_NUMBERS) for part in ast.walk(value)):
+                number = eval(ast.unparse(value), {"__builtins__": {}})
+                if isinstance(number, int | float) and not isinstance(number, bool):
+                    yield name.lstrip("_"), number
+
+
+OF_NUMBERS = (ast.Constant, ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop)
+
+
+def test_no_number_has_its_name_in_two_modules() -> None:
+    found: dict[tuple[str, float], list[str]] = defaultdict(list)
+    for path, tree in modules():
+        for name, number in numbers_made(tree):
+            found[name, number].append(path)
+    twice = {name: places for (name, _), places in found.items() if len(places) > 1}
+    assert {name: places for name, places in twice.items() if name not in SAME_BY_CHANCE} == {}
+    assert set(SAME_BY_CHANCE) <= set(twice), "an exception that is none any more"
+
+
+def test_a_number_is_found_however_it_is_written() -> None:
+    tree = ast.parse("_DAY_MS: Final = 24 * 60 * 60 * 1_000\nLEAST, MOST = -(2**63), 2**63 - 1\nNAME = 'x'\nalso = 3")
+    assert dict(numbers_made(tree)) == {"DAY_MS": 86_400_000, "LEAST": -(2**63), "MOST": 2**63 - 1}

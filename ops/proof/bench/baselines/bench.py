@@ -16,9 +16,7 @@ from ops.proof.bench import drop as drop_bench
 from ops.proof.bench.baselines.serving import ServingBaseline, serving
 from ops.proof.bench.baselines.terms import DESCRIBED, Baseline, FurnishedEvent
 from ops.proof.bench.drop import (
-    HOLD_TTL_S,
     SECTION_SEATS_PER_ROW,
-    TICKETS_PER_USER_MAX,
     DropOptions,
     DropReport,
     Step,
@@ -28,6 +26,7 @@ from ops.proof.bench.drop import (
     sections_of,
     warmed_up,
 )
+from ops.proof.bench.mix import HOLD_TTL_S
 from ops.proof.bench.suite.figures import BenchCheck, Figure, Machine
 from ops.proof.bench.suite.machine import Calibration
 from ops.proof.bench.suite.measurement import Measurement, rate_figure, rounds_chart
@@ -36,6 +35,7 @@ from ops.proof.load.progress import ProgressBars
 from ops.proof.load.target import own_platform
 from ops.run.platform import WORKER
 from ops.run.services.process import run_coroutine
+from pipelines.reservations.core.limits import TICKETS_PER_USER_MAX
 from schemas.ids import US_PER_S
 
 LOOP = ("-m", consumer_loop.MODULE)

@@ -15,6 +15,7 @@ import msgspec
 
 from connectors.postgres import connect
 from ops.proof.bench.drop import PlatformRows, Step, measured
+from ops.proof.bench.mix import HOLD_TTL_S
 from ops.proof.bench.oversold import oversold
 from ops.proof.bench.queues import Sample, sampled
 from ops.proof.bench.sending import send_plan
@@ -34,9 +35,8 @@ from ops.proof.load.organizer import Organizer
 from ops.proof.load.progress import ProgressBars
 from ops.proof.load.statistics import CpuMeter, Latencies
 from ops.proof.load.target import LoadTarget
+from pipelines.reservations.core.limits import TICKETS_PER_USER_MAX
 
-HOLD_TTL_S = 3_600
-TICKETS_PER_USER_MAX = 1_000
 PUBLISHERS = 8  # events that are made at the same time
 BASELINE_S_MAX = 5.0
 

@@ -15,13 +15,12 @@ from pipelines.reservations.core.rules.answers import expired, released
 from pipelines.reservations.core.rules.inventory import unblocked
 from pipelines.reservations.core.rules.paying import cancelled_whole
 from pipelines.reservations.core.rules.waitlist import ended
+from pipelines.reservations.core.shares import WHOLE
 from pipelines.reservations.core.state import EventState
 from schemas import facts as f
 from schemas.facts import Reason
 from schemas.ids import NOBODY, LogTime, UserId
 from schemas.statuses import ChoreKind, EventStage, ReservationStatus
-
-_WHOLE = 100
 
 
 def due(state: EventState, now: LogTime, limit: int) -> Iterator[list[f.Fact]]:
@@ -89,7 +88,7 @@ def _undo(state: EventState, limit: int) -> Iterator[list[f.Fact]]:
         others = [user for user in _holders(state, one) if user != one.user_id]
         chore = Chore(ChoreKind.EVENT_CANCELLED, one.offset, [])
         notices: list[f.Fact] = [_notified(state, one, user, chore) for user in others]
-        yield [*notices, *cancelled_whole(one, _WHOLE, Reason.EVENT_CANCELLED, disputed=state.disputed(one.id))]
+        yield [*notices, *cancelled_whole(one, WHOLE, Reason.EVENT_CANCELLED, disputed=state.disputed(one.id))]
 
 
 def _holders(state: EventState, reservation: Reservation) -> list[UserId]:

@@ -17,7 +17,7 @@ from pipelines.reservations.core.rules.answers import (
     released,
 )
 from pipelines.reservations.core.rules.reserving import over_limit
-from pipelines.reservations.core.shares import EXACT, Shares
+from pipelines.reservations.core.shares import EXACT, WHOLE, Shares
 from pipelines.reservations.core.state import EventState
 from schemas import commands as c
 from schemas import facts as f
@@ -25,7 +25,6 @@ from schemas.facts import Reason
 from schemas.ids import NO_PAYMENT, US_PER_S, AttemptId, LogTime, PaymentId, TicketId
 from schemas.statuses import ChargeOutcome, EventStage, PaymentStatus, ReservationStatus
 
-_WHOLE = 100
 _UNPAID = Flaw("payment_token", "is required: the reservation has to be paid for")
 _NOT_YOURS = "no such reservation of yours"
 _IN_DISPUTE = "the payment is disputed: what becomes of the money, the bank decides"
@@ -205,8 +204,8 @@ def cancel_tickets(
         if state.disputed(reservation.id):
             if len(wanted or known) < len(known):
                 return refused(command, Reason.PAYMENT_DISPUTED, _IN_DISPUTE, reservation.id)
-            return cancelled_whole(reservation, _WHOLE, Reason.ORGANIZER_CANCELLED, shares=shares, disputed=True)
-        return _cancelled(reservation, wanted or list(known), _WHOLE, Reason.ORGANIZER_CANCELLED, shares)
+            return cancelled_whole(reservation, WHOLE, Reason.ORGANIZER_CANCELLED, shares=shares, disputed=True)
+        return _cancelled(reservation, wanted or list(known), WHOLE, Reason.ORGANIZER_CANCELLED, shares)
     return _cancel_by_buyer(state, command, reservation, wanted, now, shares)
 
 
@@ -231,7 +230,7 @@ def _cancel_by_buyer(
     tickets = wanted or own
     if any((known := state.tickets.get(ticket)) is not None and known.checked_in_at for ticket in tickets):
         return refused(command, Reason.ALREADY_CHECKED_IN, "a ticket that was used is not refunded", found.id)
-    percent = _WHOLE if called_off else state.details.refund_percent
+    percent = WHOLE if called_off else state.details.refund_percent
     return _cancelled(found, tickets, percent, Reason.BUYER_CANCELLED, shares)
 
 
