@@ -17,4 +17,4 @@ class Flow(StrEnum):
 
 
 READ_SIDE_BRANCHES = (Flow.PROJECTIONS, Flow.MONITORING, Flow.NOTIFICATIONS)
-"""The flows that `read-side` runs together, and that can run alone."""
+"""The flows that `read-side` runs together, and that can run alone. The inbox is last: its lock is short then."""

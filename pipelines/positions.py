@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+PROJECTIONS = "projections"  # the name of the rows' positions, from which workers load their state
+
 
 class AppliedPosition(msgspec.Struct, frozen=True, gc=False):
     """A partition's position: the last applied fact, (-1, -1) for none, and the record to go on from.

@@ -16,12 +16,12 @@ from api.http import cursors
 from api.http.problem import invalid
 from api.log.event_log import Bounds
 from connectors.settings import Settings
+from connectors.topic_reader import TopicReader
 from connectors.topics import describe_topics
 from pipelines.watch import dead_letters as letters
 from pipelines.watch import journey
 from pipelines.watch.consumer_groups import GroupView, groups
 from pipelines.watch.record_search import Criteria, NoSuchRecord, ReadingBounds, Search, latest, record_at
-from pipelines.watch.topic_reader import TopicReader
 from pipelines.watch.topic_record import TopicRecord
 from schemas.ids import Position, ReservationId
 

@@ -32,10 +32,10 @@ from ops.archive.export import (
 )
 from ops.archive.records import Archived
 from ops.proof.load.progress import ProgressBars
-from pipelines.notifications.flow import FORMER_GROUP
+from pipelines.notifications.branch import FORMER_GROUP
 from pipelines.notifications.former_topic import MAIL_GROUP
-from pipelines.payments.flow import GROUP as PAYMENTS_GROUP
-from pipelines.reservations.flow import GROUP as RESERVATIONS_GROUP
+from pipelines.payments.wiring import GROUP as PAYMENTS_GROUP
+from pipelines.reservations.wiring import GROUP as RESERVATIONS_GROUP
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS

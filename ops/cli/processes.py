@@ -22,7 +22,7 @@ from connectors.kafka_clients import refused_right
 from connectors.readiness import when_ready
 from connectors.settings import Settings
 from pipelines.configuration import settings_from_env
-from pipelines.flows import Flow
+from pipelines.flows import READ_SIDE_BRANCHES, Flow
 
 if TYPE_CHECKING:
     from ops.run.platform import Platform
@@ -130,7 +130,8 @@ def pipeline(name: Annotated[Flow, typer.Argument(help="The dataflow's name.")])
     log = logs.get(name.value)
     if settings.metrics_port is not None:
         _serve_metrics(settings.metrics_port, settings.metrics_host)
-    target = f"pipelines.{name.value.replace('-', '_')}.flow"
+    whole = Flow.READ_SIDE if name in READ_SIDE_BRANCHES else name
+    target = f"pipelines.{whole.value.replace('-', '_')}.flow"
     try:
         module = importlib.import_module(target)
     except ModuleNotFoundError as error:
@@ -146,7 +147,7 @@ def pipeline(name: Annotated[Flow, typer.Argument(help="The dataflow's name.")])
     when_ready(lives.ready)
     ages.start()
     try:
-        code = int(module.run(settings) or 0)
+        code = int((module.run(settings, flow=name) if whole is Flow.READ_SIDE else module.run(settings)) or 0)
         kind = (Ended.kind or f"exit code {code}") if code else ""
         return code
     except CircleError as error:

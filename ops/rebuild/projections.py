@@ -48,9 +48,8 @@ from pipelines.branches.branch import Part, prepared
 from pipelines.branches.store import BranchStore
 from pipelines.command_places import CommandPlaces
 from pipelines.intake import Intake
-from pipelines.positions import AppliedPosition, applied_position
-from pipelines.projections.flow import Projections
-from pipelines.projections.snapshot import PROJECTIONS
+from pipelines.positions import PROJECTIONS, AppliedPosition, applied_position
+from pipelines.projections.branch import Projections
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
 from schemas.ids import position_text

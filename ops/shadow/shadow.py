@@ -32,8 +32,9 @@ from pipelines.history.fold import Fold
 from pipelines.history.states import KEPT_MAX, States
 from pipelines.reservations.batch import Batch
 from pipelines.reservations.core.state import EventState
-from pipelines.reservations.flow import ReservationsDeps, build
+from pipelines.reservations.flow import build
 from pipelines.reservations.partition import Partition
+from pipelines.reservations.wiring import ReservationsDeps
 from schemas import facts as f
 from schemas.codec import MAGIC, MANIFEST, Codec
 from schemas.facts import RecordedFact

@@ -49,8 +49,7 @@ class ShadowSink:
         if left or self._failed is not None:
             why = str(self._failed) if self._failed is not None else f"{left} facts were not acknowledged"
             raise ServiceUnreachable("Kafka", self._topic, why)
-        for number, partition in self._partitions.items():
-            partition.settle([group for group in batch.groups if group.placed[0].at.partition == number])
+        batch.settle(self._partitions)
         self._told(batch)
         self._gate.done()
 

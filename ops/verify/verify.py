@@ -43,11 +43,11 @@ from ops.proof.load.progress import Bar, ProgressBars
 from pipelines.history.agreement import claims_differ, rows_differ, tickets_differ
 from pipelines.history.states import KEPT_MAX, States
 from pipelines.history.verification import Divergence, DivergenceKind, PartitionVerifier, Undecided
-from pipelines.projections.snapshot import EventSnapshot
 from pipelines.reservations.core.state import EventState
-from pipelines.reservations.flow import GROUP
 from pipelines.reservations.snapshot import state_from
+from pipelines.reservations.snapshot_rows import EventSnapshot
 from pipelines.reservations.snapshot_store import SnapshotStore
+from pipelines.reservations.wiring import GROUP
 from schemas.codec import Codec
 from schemas.ids import NO_EVENT, US_PER_S, EventId, TicketId, UserId, position_text
 from schemas.placement import partition_of

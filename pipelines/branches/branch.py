@@ -1,6 +1,6 @@
 """A branch of the read side: facts to effects, and effects to rows.
 
-Every branch reads the same facts. `pipelines.branches.flow` reads, decodes and deduplicates them once for all branches
+Every branch reads the same facts. `pipelines.read_side.flow` reads, decodes and deduplicates them once for all branches
 of a process, and writes the effects of all branches in one PostgreSQL transaction. Each branch has its own position, so
 a process may run any set of branches, and the set may change between two runs.
 """

@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from pipelines.reservations.availability import availability_of
+from pipelines.reservations.claims import live_claims
 from pipelines.reservations.core.digest import canonical
 from pipelines.reservations.core.state import EventState
-from pipelines.reservations.partition import live_claims
 from schemas.ids import TicketId, UserId
 from schemas.statuses import ClaimStatus, ReservationStatus
 from schemas.ticket_type_terms import TICKET_TYPE_TERMS

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from connectors.postgres import Connection
 from connectors.sql_files import queries
+from pipelines.columns import storable
 from pipelines.monitoring.tally import Series
-from pipelines.projections.columns import storable
 
 CONSUMER = "monitoring"
 SQL = queries(Path(__file__).parent / "sql" / "totals.sql")

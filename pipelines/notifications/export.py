@@ -26,9 +26,9 @@ from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from connectors.tracing import OpenSpan, begin_send
+from pipelines.columns import columns
 from pipelines.notifications.delivery_spans import NO_TRACES, Traces, trace_of
 from pipelines.notifications.outbound import outgoing
-from pipelines.projections.columns import columns
 from schemas.codec import RECORD_BYTES_MAX
 from schemas.ids import US_PER_MS
 from schemas.notifications import Notification

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from connectors.postgres import Connection
 from connectors.sql_files import queries
-from pipelines.projections.columns import columns
+from pipelines.columns import columns
 from schemas.notifications import Notification
 
 SQL = queries(Path(__file__).parent / "sql" / "inbox.sql")

@@ -25,10 +25,10 @@ from connectors.logs import Log
 from connectors.postgres import Connection, Database
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
-from pipelines.branches.redrives import LOOK_EVERY_S, AskedRedrive, FoundFact, end, missing, on_the_log, waiting
+from connectors.topic_reader import TopicReader
 from pipelines.payments.cashier import Cashier, Job
 from pipelines.payments.requests import FLOW, request_in
-from pipelines.watch.topic_reader import TopicReader
+from pipelines.redrives.requests import LOOK_EVERY_S, AskedRedrive, FoundFact, end, missing, on_the_log, waiting
 from schemas.topics import FACTS
 
 log = Log("payments")

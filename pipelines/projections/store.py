@@ -18,6 +18,7 @@ from connectors.logs import Log
 from connectors.postgres import Connection
 from connectors.sql_files import queries
 from pipelines.branches.branch import FailedFact
+from pipelines.columns import columns, filled, term_columns
 from pipelines.projections.changes import (
     Changes,
     CheckInChange,
@@ -41,7 +42,6 @@ from pipelines.projections.changes import (
     TransferChange,
     WaitlistEntryChange,
 )
-from pipelines.projections.columns import columns, filled, term_columns
 from schemas.event_terms import EVENT_TERMS, EventTerms
 from schemas.ids import EventId
 from schemas.statuses import SeatClaimStatus

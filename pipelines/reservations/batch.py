@@ -1,4 +1,7 @@
-"""A batch on its way through the dataflow: from records to placed commands, decided groups and outgoing facts. Pure."""
+"""A batch on its way through the dataflow: from records to placed commands, decided groups and outgoing facts. Pure.
+
+Guarantee: a batch is decided in offset order at log time. The size of batches changes no fact.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,12 @@ from typing import Any
 
 import msgspec
 
+from pipelines.reservations.claims import CLAIMED_ANEW, CLAIMS_OF, Claims, places
+from pipelines.reservations.core.decide import NotFolded, step
+from pipelines.reservations.core.evolve import evolve
 from pipelines.reservations.core.state import At, EventState
 from pipelines.reservations.outgoing import Decision, EncodedFact, RawRecord, ReplyAddress
-from pipelines.reservations.partition import Group, Partition, Placed, grouped
+from pipelines.reservations.partition import Partition, Placed
 from pipelines.reservations.replies import answers_in_turn
 from schemas import commands as c
 from schemas import facts as f
@@ -18,6 +24,7 @@ from schemas import twins
 from schemas.codec import Codec, Undecodable
 from schemas.ids import EventId, stamped
 from schemas.replies import REPLY_KEY, REPLY_TO, ReplyMessage
+from schemas.statuses import ClaimStatus
 
 if twins.compiled("pipelines.reservations.native_outgoing"):
     from pipelines.reservations.native_outgoing import encoded, replies
@@ -106,6 +113,11 @@ class Batch:
         for group in self.groups:
             group.decide()
 
+    def settle(self, partitions: Mapping[int, Partition]) -> None:
+        """After the commit: each partition watches the new deadlines of its events."""
+        for group in self.groups:
+            partitions[group.placed[0].at.partition].settle(group.state, failed=bool(group.failures))
+
     def facts(self) -> Iterator[Decision]:
         """Every record with its facts, in the order of the log."""
         of_event = {group.state.event_id: iter(group.facts) for group in self.groups}
@@ -125,6 +137,100 @@ class Batch:
     def replies(self) -> dict[ReplyAddress, ReplyMessage]:
         """The replies to waiting requests, one message for each address that they gave."""
         return replies(_one_by_one(self.facts()), {group.state.event_id: group.state for group in self.groups})
+
+
+@dataclass(slots=True)
+class Group:
+    """One event's commands of a batch, their facts, and the changed seat claims.
+
+    `facts` has one list for each command. `claims` maps "ticket_type_id/seat" (general admission:
+    "ticket_type_id/#reservation_id") to the claim's status and reservation, or to None if the claim ends.
+    """
+
+    state: EventState
+    placed: list[Placed]
+    facts: list[list[f.Fact]] = field(default_factory=list)
+    claims: Claims = field(default_factory=dict)
+    failures: dict[int, Exception] = field(default_factory=dict)  # by the command's place: the error of the rules
+
+    @property
+    def asks_for_seats(self) -> bool:
+        """Whether foreign locks can affect this group."""
+        return any(isinstance(placed.command, c.ReserveTickets | c.ReserveInTurn) for placed in self.placed)
+
+    def decide(self, observed: set[str] | None = None) -> None:
+        """Decide every command on the state before the batch. After a refusal by Redis, decide again with `observed`.
+
+        `observed` are the foreign locks in Redis. If the log has others, the difference becomes the first fact. If a
+        fact cannot be folded, all these commands are refused.
+        """
+        try:
+            self._decide(observed)
+        except NotFolded:
+            self._decide(None)
+
+    def _decide(self, observed: set[str] | None) -> None:
+        state = self.state
+        if state.unfolded:
+            observed = None
+        elif observed is None:
+            state.begin()
+        else:
+            state.take_back()
+        self.facts, self.claims, self.failures = [], {}, {}
+        raised: list[Exception] = []
+        first = self._observe(observed)
+        for number, placed in enumerate(self.placed):
+            command = placed.command
+            assert not isinstance(command, Undecodable)
+            facts = step(state, command, placed.at, raised)
+            if first:
+                facts, first = [*first, *facts], []
+            if raised:
+                self.failures[number] = raised[0]
+                raised.clear()
+            self.facts.append(facts)
+            for fact in facts:
+                claims = CLAIMS_OF.get(type(fact))
+                if claims is not None:
+                    claims(self.claims, fact)
+                elif isinstance(fact, CLAIMED_ANEW):
+                    self._claim_anew(fact)
+
+    def _observe(self, observed: set[str] | None) -> list[f.Fact]:
+        """The fact of foreign locks that the log does not have, folded; none if it has them."""
+        state = self.state
+        if observed is None or observed == state.locked_places:
+            return []
+        locked, freed = observed - state.locked_places, state.locked_places - observed
+        fact = f.SeatLocksObserved(sorted(locked), sorted(freed))
+        evolve(state, fact, self.placed[0].at)
+        return [fact]
+
+    def _claim_anew(self, fact: f.HoldExtended | f.SeatsUnblocked) -> None:
+        """Write a changed claim again: it has another deadline, or only a part of the block is left."""
+        if isinstance(fact, f.HoldExtended):
+            hold = self.state.reservations[fact.reservation_id]
+            for place in places(hold.ticket_type_id, hold.id, hold.seats):
+                self.claims[place] = (ClaimStatus.HELD, hold.id)
+            return
+        freed = places(fact.ticket_type_id, fact.block_id, fact.seats)
+        if fact.seats or fact.block_id not in self.state.blocks:
+            self.claims |= dict.fromkeys(freed)
+
+
+def grouped(placed: Iterable[Placed], states: Mapping[EventId, EventState]) -> list[Group]:
+    """The readable commands by event, each event's in offset order."""
+    groups: dict[EventId, Group] = {}
+    for one in placed:
+        command = one.command
+        if isinstance(command, Undecodable):
+            continue
+        group = groups.get(command.event_id)
+        if group is None:
+            group = groups[command.event_id] = Group(states[command.event_id], [])
+        group.placed.append(one)
+    return list(groups.values())
 
 
 def _one_by_one(decisions: Iterable[Decision]) -> Iterator[Decision]:

@@ -14,10 +14,11 @@ from connectors.errors import CircleError, ServiceUnreachable
 from connectors.logs import Log
 from connectors.settings import Settings
 from pipelines.reservations.availability import RedisCounters
-from pipelines.reservations.batch import Batch
+from pipelines.reservations.batch import Batch, Group
+from pipelines.reservations.claims import Claim, Claims, live_claims
 from pipelines.reservations.core.state import EventState
 from pipelines.reservations.metrics import REFUSED_FOREIGN, REFUSED_LOST
-from pipelines.reservations.partition import Claim, Claims, Group, Partition, live_claims
+from pipelines.reservations.partition import Partition
 from pipelines.reservations.seat_locks import SeatLocks, claim_text
 from schemas.ids import EventId
 from schemas.replies import sealed
@@ -120,8 +121,7 @@ class Guard:
         if lost:  # Redis does not have the rest of them, or this worker is no longer their owner
             states = [group.state for group in batch.groups if group.state.event_id in lost]
             self._locks.publish(epochs, self._counters.whole(states), [])
-        for group in batch.groups:
-            self._owner(group).settle([group])
+        batch.settle(self._partitions)
 
     def look_after(self) -> None:
         """Install what Redis has lost: the events in use at once, the others a few at a time between batches."""

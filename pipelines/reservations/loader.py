@@ -17,11 +17,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from connectors.errors import CircleError, ServiceUnreachable
 from connectors.kafka import TRANSACTION_TIMEOUT_MS, committed_offsets, partition_count
 from connectors.logs import Log
-from pipelines.projections.snapshot import EventSnapshot
 from pipelines.reservations.core.evolve import DEFECTS, fold
 from pipelines.reservations.core.state import NOW, At, EventState
 from pipelines.reservations.partition import Partition
 from pipelines.reservations.snapshot import state_from
+from pipelines.reservations.snapshot_rows import EventSnapshot
 from pipelines.reservations.snapshot_store import SnapshotStore
 from schemas.codec import Codec
 from schemas.facts import RecordedFact

@@ -1,44 +1,26 @@
-"""A partition in its owner's memory, and the decision of a batch. Pure: states come from outside, facts go there.
+"""A partition in its owner's memory: log time, the states of its events, and their deadlines. Pure.
 
-Guarantee: a batch is decided in offset order at log time, the largest record timestamp seen on the partition. The size
-of batches changes no fact.
+Guarantee: a record is placed at log time, the largest record timestamp seen on the partition. It never goes back.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
 
 import msgspec
 
-from pipelines.reservations.core import entities as s
-from pipelines.reservations.core.decide import NotFolded, step
 from pipelines.reservations.core.entities import At
-from pipelines.reservations.core.evolve import evolve
 from pipelines.reservations.core.state import NOW, EventState
 from schemas import commands as c
-from schemas import facts as f
 from schemas.codec import Codec, Undecodable
-from schemas.ids import US_PER_S, BlockId, EventId, LogTime, ReservationId, TicketTypeId
+from schemas.ids import US_PER_S, EventId, LogTime
 from schemas.placement import misplaced
 from schemas.requests_in_turn import flaw_of
-from schemas.statuses import ClaimStatus, ReservationStatus
 
-HELD: Final = ClaimStatus.HELD  # a name of this module is read faster than a member
 TICK_AGAIN_US = US_PER_S // 4  # after a tick that was too early by the broker's clock, another one follows
 TICK_AGAIN_US_MAX = 10 * US_PER_S  # when it was early by minutes: another broker may lead by then, with another clock
 TICK_LOST_US = 30 * US_PER_S  # a tick that was not read in this time is written again, so a backlog gets no flood
-
-
-Claim = (
-    tuple[Literal[ClaimStatus.HELD, ClaimStatus.CONFIRMED], ReservationId]
-    | tuple[Literal[ClaimStatus.BLOCKED], BlockId]
-)
-Claims = dict[str, Claim | None]
-"""Place ("ticket_type_id/seat", or "ticket_type_id/#reservation_id" for general admission) to status and reservation,
-or to blocked and the block; None where a claim ends."""
 
 
 class Placed(msgspec.Struct, frozen=True, gc=False):
@@ -47,86 +29,6 @@ class Placed(msgspec.Struct, frozen=True, gc=False):
     at: At
     key: bytes | None
     command: c.Command | Undecodable
-
-
-@dataclass(slots=True)
-class Group:
-    """One event's commands of a batch, their facts, and the changed seat claims.
-
-    `facts` has one list for each command. `claims` maps "ticket_type_id/seat" (general admission:
-    "ticket_type_id/#reservation_id") to the claim's status and reservation, or to None if the claim ends.
-    """
-
-    state: EventState
-    placed: list[Placed]
-    facts: list[list[f.Fact]] = field(default_factory=list)
-    claims: Claims = field(default_factory=dict)
-    failures: dict[int, Exception] = field(default_factory=dict)  # by the command's place: the error of the rules
-
-    @property
-    def asks_for_seats(self) -> bool:
-        """Whether foreign locks can affect this group."""
-        return any(isinstance(placed.command, c.ReserveTickets | c.ReserveInTurn) for placed in self.placed)
-
-    def decide(self, observed: set[str] | None = None) -> None:
-        """Decide every command on the state before the batch. After a refusal by Redis, decide again with `observed`.
-
-        `observed` are the foreign locks in Redis. If the log has others, the difference becomes the first fact. If a
-        fact cannot be folded, all these commands are refused.
-        """
-        try:
-            self._decide(observed)
-        except NotFolded:
-            self._decide(None)
-
-    def _decide(self, observed: set[str] | None) -> None:
-        state = self.state
-        if state.unfolded:
-            observed = None
-        elif observed is None:
-            state.begin()
-        else:
-            state.take_back()
-        self.facts, self.claims, self.failures = [], {}, {}
-        raised: list[Exception] = []
-        first = self._observe(observed)
-        for number, placed in enumerate(self.placed):
-            command = placed.command
-            assert not isinstance(command, Undecodable)
-            facts = step(state, command, placed.at, raised)
-            if first:
-                facts, first = [*first, *facts], []
-            if raised:
-                self.failures[number] = raised[0]
-                raised.clear()
-            self.facts.append(facts)
-            for fact in facts:
-                claims = _CLAIMS.get(type(fact))
-                if claims is not None:
-                    claims(self.claims, fact)
-                elif isinstance(fact, _CLAIMED_ANEW):
-                    self._claim_anew(fact)
-
-    def _observe(self, observed: set[str] | None) -> list[f.Fact]:
-        """The fact of foreign locks that the log does not have, folded; none if it has them."""
-        state = self.state
-        if observed is None or observed == state.locked_places:
-            return []
-        locked, freed = observed - state.locked_places, state.locked_places - observed
-        fact = f.SeatLocksObserved(sorted(locked), sorted(freed))
-        evolve(state, fact, self.placed[0].at)
-        return [fact]
-
-    def _claim_anew(self, fact: f.HoldExtended | f.SeatsUnblocked) -> None:
-        """Write a changed claim again: it has another deadline, or only a part of the block is left."""
-        if isinstance(fact, f.HoldExtended):
-            hold = self.state.reservations[fact.reservation_id]
-            for place in places(hold.ticket_type_id, hold.id, hold.seats):
-                self.claims[place] = (ClaimStatus.HELD, hold.id)
-            return
-        freed = places(fact.ticket_type_id, fact.block_id, fact.seats)
-        if fact.seats or fact.block_id not in self.state.blocks:
-            self.claims |= dict.fromkeys(freed)
 
 
 @dataclass(slots=True)
@@ -199,20 +101,21 @@ class Partition:
             self.watch(event_id, deadline)
         return due
 
-    def settle(self, groups: Iterable[Group]) -> None:
-        """After the commit: watch the events' new deadlines, and forget events that do not exist."""
-        for group in groups:
-            state = group.state
-            if state.details is None and not state.unfolded:
-                self.states.pop(state.event_id, None)
-                continue
-            self.known_events.add(state.event_id)
-            deadline, ticked = state.next_deadline(), self._ticked.get(state.event_id)
-            if ticked is not None:
-                ticked.read_us = self._wait_us(deadline, ticked)
-                # If the rules raise, the work may stay due. So the next tick is as late as after a lost one.
-                ticked.wait_us = TICK_LOST_US if group.failures else ticked.read_us
-            self.watch(state.event_id, deadline)
+    def settle(self, state: EventState, *, failed: bool) -> None:
+        """After the commit: watch the event's new deadline, or forget an event that does not exist.
+
+        `failed` is whether the rules have raised on a command of the event.
+        """
+        if state.details is None and not state.unfolded:
+            self.states.pop(state.event_id, None)
+            return
+        self.known_events.add(state.event_id)
+        deadline, ticked = state.next_deadline(), self._ticked.get(state.event_id)
+        if ticked is not None:
+            ticked.read_us = self._wait_us(deadline, ticked)
+            # If the rules raise, the work may stay due. So the next tick is as late as after a lost one.
+            ticked.wait_us = TICK_LOST_US if failed else ticked.read_us
+        self.watch(state.event_id, deadline)
 
     def _wait_us(self, deadline: int | None, ticked: _Ticked) -> int:
         """The wait after a tick that was read: until its event's next deadline by log time, within bounds.
@@ -236,83 +139,3 @@ def command_in(codec: Codec, value: bytes | None, partition: int, partitions: in
     if isinstance(command, Undecodable):
         return command
     return Undecodable(f"a {type(command).__name__}, no command")
-
-
-def grouped(placed: Iterable[Placed], states: Mapping[EventId, EventState]) -> list[Group]:
-    """The readable commands by event, each event's in offset order."""
-    groups: dict[EventId, Group] = {}
-    for one in placed:
-        command = one.command
-        if isinstance(command, Undecodable):
-            continue
-        group = groups.get(command.event_id)
-        if group is None:
-            group = groups[command.event_id] = Group(states[command.event_id], [])
-        group.placed.append(one)
-    return list(groups.values())
-
-
-_CLAIM_OF: dict[str, Literal[ClaimStatus.HELD, ClaimStatus.CONFIRMED]] = {
-    ReservationStatus.HELD: ClaimStatus.HELD,
-    ReservationStatus.CONFIRMED: ClaimStatus.CONFIRMED,
-}
-
-
-def live_claims(state: EventState) -> Claims:
-    """Every live claim of an event, as `Group.claims` has them."""
-    claims: Claims = {}
-    for one in state.reservations.values():
-        if one.status in s.LIVE:
-            for place in places(one.ticket_type_id, one.id, one.seats):
-                claims[place] = (_CLAIM_OF[one.status], one.id)
-    for block in state.blocks.values():
-        for place in places(block.ticket_type_id, block.id, block.seats):
-            claims[place] = (ClaimStatus.BLOCKED, block.id)
-    return claims
-
-
-def places(ticket_type_id: TicketTypeId, owner: ReservationId | BlockId, seats: list[str]) -> list[str]:
-    """The places that a reservation or a block claims: its seats, or one place of its own for general admission."""
-    if seats:
-        return [f"{ticket_type_id}/{seat}" for seat in seats]
-    return [f"{ticket_type_id}/#{owner}"]
-
-
-def _claim(claims: Claims, fact: f.TicketsHeld | f.HoldReacquired) -> None:
-    claim: Claim = (HELD, fact.reservation_id)  # one for all its places, so that its text is made once
-    for place in places(fact.ticket_type_id, fact.reservation_id, fact.seats):
-        claims[place] = claim
-
-
-def _sell(claims: Claims, fact: f.ReservationConfirmed) -> None:
-    claim: Claim = (ClaimStatus.CONFIRMED, fact.reservation_id)
-    for place in places(fact.ticket_type_id, fact.reservation_id, fact.seats):
-        claims[place] = claim
-
-
-def _end(claims: Claims, fact: f.HoldExpired | f.HoldReleased | f.ReservationCancelled) -> None:
-    for place in places(fact.ticket_type_id, fact.reservation_id, fact.seats):
-        claims[place] = None
-
-
-def _some_end(claims: Claims, fact: f.TicketsCancelled) -> None:
-    for seat in fact.seats:  # a general admission keeps its one place while any ticket of it is left
-        claims[f"{fact.ticket_type_id}/{seat}"] = None
-
-
-def _block(claims: Claims, fact: f.SeatsBlocked) -> None:
-    for place in places(fact.ticket_type_id, fact.block_id, fact.seats):
-        claims[place] = (ClaimStatus.BLOCKED, fact.block_id)
-
-
-_CLAIMED_ANEW = (f.HoldExtended, f.SeatsUnblocked)
-_CLAIMS: dict[type[f.Fact], Callable[..., None]] = {
-    f.TicketsHeld: _claim,
-    f.HoldReacquired: _claim,
-    f.ReservationConfirmed: _sell,
-    f.HoldExpired: _end,
-    f.HoldReleased: _end,
-    f.ReservationCancelled: _end,
-    f.TicketsCancelled: _some_end,
-    f.SeatsBlocked: _block,
-}

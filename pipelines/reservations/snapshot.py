@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pipelines.projections.snapshot import EventRow, EventSnapshot, TicketTypeRow
 from pipelines.reservations.core import entities as e
 from pipelines.reservations.core.entities import Details, Pool, Section
 from pipelines.reservations.core.seats import Seating
 from pipelines.reservations.core.state import EventState
+from pipelines.reservations.snapshot_rows import EventRow, EventSnapshot, TicketTypeRow
 from schemas.event_terms import EventTerms
 from schemas.ids import PoolId
 from schemas.reasons import Reason

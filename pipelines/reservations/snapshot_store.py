@@ -16,10 +16,11 @@ import msgspec
 
 from connectors.postgres import Connection, Database
 from connectors.sql_files import queries
-from pipelines.positions import applied_position
-from pipelines.projections.columns import filled
-from pipelines.projections.snapshot import (
-    PROJECTIONS,
+from pipelines.columns import filled
+from pipelines.positions import PROJECTIONS, applied_position
+from pipelines.reservations.core.entities import Reservation
+from pipelines.reservations.core.limits import HOLD_WARNED_MIN_S, HOLD_WARNING_S
+from pipelines.reservations.snapshot_rows import (
     ChoreRow,
     CodeRow,
     Deadline,
@@ -36,8 +37,6 @@ from pipelines.projections.snapshot import (
     TransferRow,
     WaitlistEntryRow,
 )
-from pipelines.reservations.core.entities import Reservation
-from pipelines.reservations.core.limits import HOLD_WARNED_MIN_S, HOLD_WARNING_S
 from schemas.ids import US_PER_S, EventId, UserId
 from schemas.statuses import EventStage, PaymentStatus, ReservationStatus
 

@@ -26,12 +26,12 @@ from connectors.log_reader import log_place, partitions_of, stamp_of
 from connectors.postgres import Database
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
-from pipelines.branches.redrives import AskedRedrive
+from connectors.topic_reader import TopicReader
 from pipelines.notifications.mail.store import deliver_again
 from pipelines.notifications.outbound import readable
+from pipelines.redrives.requests import AskedRedrive
 from pipelines.watch.dead_letter_fixes import CannotMend, FixedLetter, Partly, fixed_letter, partly
 from pipelines.watch.fact_redrives import APPLIED_AGAIN, FactRedrive, applied_by, ask, requests_of
-from pipelines.watch.topic_reader import TopicReader
 from pipelines.watch.topic_record import BYTES_SHOWN_MAX, fields_of, headers_of, text_of, type_of, without_secrets
 from schemas import cloudevents
 from schemas.codec import Codec, Undecodable

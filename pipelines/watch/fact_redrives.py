@@ -1,6 +1,6 @@
 """Requests to apply facts that a branch of the read side or payments had set aside, for `circle dlq` and the console.
 
-A request is a row. `pipelines.branches.redrives` and `pipelines.payments.redrives` carry it out. Nothing is written to
+A request is a row. `pipelines.read_side.redrives` and `pipelines.payments.redrives` carry it out. Nothing is written to
 tickets.facts.
 """
 
@@ -17,9 +17,9 @@ import msgspec
 from connectors.postgres import Connection, Database
 from connectors.settings import Settings
 from connectors.sql_files import queries
-from pipelines.branches.redrives import AskedRedrive, RedriveState
 from pipelines.payments.requests import FLOW as PAYMENTS
 from pipelines.payments.requests import request_in
+from pipelines.redrives.requests import AskedRedrive, RedriveState
 from pipelines.watch import former_letters
 from schemas.facts import RecordedFact
 

@@ -21,10 +21,10 @@ from connectors.postgres import Connection, Database
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from connectors.sql_files import queries
+from connectors.topic_reader import TopicReader
 from pipelines.notifications.kinds import CallStatus, MailStatus
-from pipelines.watch.fact_positions import first_fact_at
+from pipelines.redrives.fact_positions import first_fact_at
 from pipelines.watch.record_search import Condition, Criteria, NoSuchRecord, ReadingBounds, Search, record_at
-from pipelines.watch.topic_reader import TopicReader
 from pipelines.watch.topic_record import TopicRecord
 from schemas import cloudevents
 from schemas.ids import NOBODY, EventId, Position, ReservationId, UserId

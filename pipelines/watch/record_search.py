@@ -20,8 +20,8 @@ from connectors.errors import CircleError
 from connectors.log_reader import chosen, key_of, log_place, offset_of, stamp_of
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
-from pipelines.watch.fact_positions import command_offset, first_fact_at
-from pipelines.watch.topic_reader import TopicReader
+from connectors.topic_reader import TopicReader
+from pipelines.redrives.fact_positions import command_offset, first_fact_at
 from pipelines.watch.topic_record import TopicRecord, topic_record
 from schemas.ids import US_PER_MS, Position, is_of_whole_command
 from schemas.placement import partition_of

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,6 +26,8 @@ from connectors.postgres import Database
 from connectors.settings import Settings
 from ops.proof.checker.reading import reader, records
 from ops.run.services.process import spawn
+from pipelines.flows import Flow as FlowName
+from pipelines.read_side import flow as read_side
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
 from schemas.topics import COMMANDS, FACTS
@@ -72,6 +75,12 @@ class Flow:
         code = self.stop()
         if error is None:
             assert code == 0
+
+
+projections = partial(read_side.run, flow=FlowName.PROJECTIONS)
+monitoring = partial(read_side.run, flow=FlowName.MONITORING)
+notifications = partial(read_side.run, flow=FlowName.NOTIFICATIONS)
+"""A branch of the read side as a flow of its own, for `Flow`."""
 
 
 @dataclass

@@ -9,7 +9,7 @@ from connectors.postgres import Database
 from pipelines.branches.branch import Part, prepared
 from pipelines.branches.store import BranchStore
 from pipelines.positions import AppliedPosition
-from pipelines.projections.flow import Projections
+from pipelines.projections.branch import Projections
 from schemas.facts import RecordedFact
 from tests.harness.fact_logs import recorded_at
 from tests.simulation.whole import EVENT, Town

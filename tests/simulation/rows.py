@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from pipelines.projections import changes as p
-from pipelines.projections import snapshot as r
 from pipelines.projections.project import project
+from pipelines.reservations import snapshot_rows as r
 from pipelines.reservations.core.entities import Reservation
 from schemas.facts import RecordedFact
 from schemas.ticket_type_terms import FIXED

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.history.verification import PartitionVerifier
-from pipelines.reservations import partition
+from pipelines.reservations import batch as batch_module
 from pipelines.reservations.batch import Batch, RawRecord
 from pipelines.reservations.core.decide import decide, step
 from pipelines.reservations.core.entities import At
@@ -108,7 +108,7 @@ def decided(log: Log, *, together: bool) -> tuple[list[f.Fact], list[Reply]]:
         facts += [fact for _, _, own in batch.facts() for fact in own]
         replies += [reply for own in batch.replies().values() for reply in decode_replies(own.encoded())]
         values += [encoded.value for encoded in batch.encoded(CODEC)]
-        owned.settle(batch.groups)
+        batch.settle({0: owned})
     verifier = PartitionVerifier(0, CODEC, Feed(values))
     for record in records:
         verifier.read(LogRecord(record.offset, record.timestamp_ms, record.key, record.value))
@@ -187,7 +187,7 @@ def _on_the_state_before(
 def test_without_the_decision_of_each_request_the_books_find_it(
     broken: object, rule: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partition, "step", broken)
+    monkeypatch.setattr(batch_module, "step", broken)
     found: Counter[str] = Counter()
     for seed in range(12):
         town = Town(seed)

@@ -108,7 +108,7 @@ def read(log: list[RawRecord], cuts: list[int]) -> tuple[list[bytes], list[Batch
         batch.place(CODEC, {0: partition})
         batch.decide({event: partition.states.setdefault(event, EventState(event)) for event in batch.events()})
         encoded += [fact.value for fact in batch.encoded(CODEC)]
-        partition.settle(batch.groups)
+        batch.settle({0: partition})
         batches.append(batch)
         start = end
     return encoded, batches, {event: canonical(state) for event, state in partition.states.items()}

@@ -10,11 +10,12 @@ import random
 from hashlib import blake2b
 
 from ops.proof.checker.event_ledger import EventLedger
+from pipelines.reservations.batch import Group
 from pipelines.reservations.core.digest import canonical
 from pipelines.reservations.core.entities import At
 from pipelines.reservations.core.evolve import evolve
 from pipelines.reservations.core.state import EventState
-from pipelines.reservations.partition import Group, Partition, Placed
+from pipelines.reservations.partition import Partition, Placed
 from pipelines.reservations.snapshot import state_from
 from schemas import commands as c
 from schemas import facts as f
@@ -107,7 +108,7 @@ class Town:
         cut = self.rng.randint(0, len(recorded))
         self.rows.apply(recorded[:cut])
         self.rows.apply(recorded[cut:])
-        self._partition.settle([group])
+        self._partition.settle(group.state, failed=bool(group.failures))
 
     def _reload(self) -> None:
         """Go on with a state that is folded from the facts, or made from the projection's present rows."""

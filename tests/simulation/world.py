@@ -118,7 +118,7 @@ class Simulation:
         self._check(batch)
         for encoded in batch.encoded(self.codec):
             self._facts.update(encoded.value)
-        self.partition.settle(batch.groups)
+        batch.settle({0: self.partition})
 
     def _guard(self, batch: Batch) -> None:
         """The work of the seat locks: an event with other foreign locks than its state's is decided again."""

@@ -20,8 +20,9 @@ from connectors.kafka import StopFlag, check_reachable
 from connectors.postgres import Database
 from connectors.settings import Settings
 from pipelines.configuration import settings_from_env
-from pipelines.reservations.flow import decide, guard, place, wire
+from pipelines.reservations.flow import decide, guard, place
 from pipelines.reservations.seat_locks import SeatLocks
+from pipelines.reservations.wiring import wire
 
 MODULE = "ops.proof.bench.consumer_loop"
 NAME = "consumer-loop"

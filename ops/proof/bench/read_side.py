@@ -33,7 +33,7 @@ from ops.proof.load.target import services_of
 from ops.run.services.process import log_tail, spawn
 from ops.run.services.stack import Stack
 from pipelines.configuration import settings_from_env
-from pipelines.read_side.flow import NAME
+from pipelines.flows import Flow
 from schemas.ids import US_PER_S
 
 SQL = queries(Path(__file__).parent / "sql" / "read_side.sql")
@@ -66,7 +66,7 @@ class ReadSideRound(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def own_us(self) -> float:
         """CPU of the read side, in µs a fact."""
-        return next(process.us_per_request for process in self.cpu if process.name == NAME)
+        return next(process.us_per_request for process in self.cpu if process.name == Flow.READ_SIDE.value)
 
 
 class ReadSideReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,7 +139,7 @@ def _round(
 ) -> ReadSideRound:
     """One read side from the partition's assignment to the last fact."""
     with closing(Database(settings.postgres_url)) as database, read_side(env, log) as process:
-        meter = CpuMeter({NAME: process.pid}, services)
+        meter = CpuMeter({Flow.READ_SIDE.value: process.pid}, services)
         read_until(database, process, at_least=-1, log=log, bar=bar)
         meter.start()
         began = time.monotonic()
@@ -161,7 +161,7 @@ def _round(
 @contextmanager
 def read_side(env: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The read side as a process, which ends with the block."""
-    command = [sys.executable, "-m", "ops.cli.main", "pipeline", NAME]
+    command = [sys.executable, "-m", "ops.cli.main", "pipeline", Flow.READ_SIDE.value]
     process = spawn(command, log=log, env={**env, "CIRCLE_INSTANCE": "bench"})
     try:
         yield process

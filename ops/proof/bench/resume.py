@@ -33,11 +33,11 @@ from ops.proof.load.progress import ProgressBars
 from ops.run.services.process import log_tail, spawn
 from ops.run.services.stack import Stack
 from pipelines.configuration import settings_from_env
-from pipelines.projections.snapshot import PROJECTIONS
-from pipelines.reservations.flow import GROUP
+from pipelines.positions import PROJECTIONS
 from pipelines.reservations.guard import DONE
 from pipelines.reservations.snapshot import state_from
 from pipelines.reservations.snapshot_store import SnapshotStore
+from pipelines.reservations.wiring import GROUP
 from schemas.codec import Codec
 from schemas.commands import ReleaseReservation
 from schemas.ids import CommandId, EventId, ReservationId, UserId

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from connectors.postgres import Connection
 from connectors.sql_files import queries
+from pipelines.columns import columns
 from pipelines.notifications.delivery_spans import NO_TRACES, Traces, trace_of
 from pipelines.notifications.inbox import put_inbox
 from pipelines.notifications.kinds import KINDS, Channel, MailStatus
-from pipelines.projections.columns import columns
 from schemas.notifications import Notification
 
 SQL = queries(Path(__file__).parent / "sql" / "mail.sql")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from connectors.postgres import Connection
 from connectors.sql_files import queries
+from pipelines.columns import columns, storable
 from pipelines.notifications.calls import call_of
 from pipelines.notifications.delivery_spans import NO_TRACES, Traces, trace_of
-from pipelines.projections.columns import columns, storable
 from schemas.facts import EventCreated, RecordedFact
 
 SQL = queries(Path(__file__).with_name("webhooks.sql"))

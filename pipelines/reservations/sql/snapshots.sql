@@ -1,6 +1,6 @@
 -- The rows that a reservations worker loads: a partition at its assignment, an event at its first command. Each set of
 -- queries runs in one REPEATABLE READ transaction, so rows and position show one moment. Texts in double angle brackets
--- stand for columns: see pipelines/projections/columns.py.
+-- stand for columns: see pipelines/columns.py.
 
 -- name: position
 -- The position of this partition's projection; no row before its first fact.

@@ -12,9 +12,9 @@ from connectors.postgres import connect
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from ops.run.services.process import run_coroutine
+from pipelines.columns import filled
 from pipelines.payments.providers.sandbox import SandboxProvider
 from pipelines.payments.requests import ChargeJob, RefundJob
-from pipelines.projections.columns import filled
 from schemas.codec import MANIFEST
 
 REPOSITORY = Path(__file__).parents[3]

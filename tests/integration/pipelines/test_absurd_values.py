@@ -16,10 +16,7 @@ from connectors.readiness import when_ready
 from connectors.settings import Settings
 from ops.proof.load.progress import ProgressBars
 from ops.verify.verify import VerifyOptions, verify
-from pipelines.monitoring import flow as monitoring
-from pipelines.notifications import flow as notifications
 from pipelines.payments import flow as payments
-from pipelines.projections import flow as projections
 from pipelines.reservations import flow as reservations
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
@@ -28,7 +25,17 @@ from schemas.placement import partition_of
 from schemas.topics import COMMANDS, FACTS, dead_letters
 from tests.harness.absurd import Absurd
 from tests.harness.api_process import ApiProcess, api_process
-from tests.harness.flows import Flow, eventually, everything, rows_of, write, write_facts
+from tests.harness.flows import (
+    Flow,
+    eventually,
+    everything,
+    monitoring,
+    notifications,
+    projections,
+    rows_of,
+    write,
+    write_facts,
+)
 from tests.harness.hostile import HostileTown
 from tests.harness.shop import Person, done
 from tests.harness.words import EVENT, R1, held, payment_requested
@@ -36,10 +43,10 @@ from tests.simulation.whole import EVENT as TOWN
 
 FLOWS: dict[str, Callable[..., int]] = {
     "reservations": reservations.run,
-    "projections": projections.run,
-    "notifications": notifications.run,
+    "projections": projections,
+    "notifications": notifications,
     "payments": payments.run,
-    "monitoring": monitoring.run,
+    "monitoring": monitoring,
 }
 COMMANDS_EACH, ROUNDS = 250, 2
 WAIT_S = 60.0

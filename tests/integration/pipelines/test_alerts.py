@@ -11,14 +11,13 @@ import pytest
 from connectors.postgres import Connection, Database
 from connectors.settings import Settings
 from pipelines.monitoring import alert_calls, watch
-from pipelines.monitoring import flow as monitoring
 from pipelines.monitoring.alert_calls import AlertCalls
 from pipelines.monitoring.alert_rules import AlertName
 from pipelines.monitoring.alert_store import KEPT_S, claimed_calls, evaluate, prune
 from pipelines.monitoring.alerts import AlertChanges, Evaluator, Readings
 from schemas.ids import US_PER_S
 from schemas.topics import COMMANDS, dead_letters
-from tests.harness.flows import Flow, eventually, rows_of, write
+from tests.harness.flows import Flow, eventually, monitoring, rows_of, write
 from tests.harness.hook_server import HookServer
 
 LETTERS: Readings = {AlertName.DEAD_LETTERS: {COMMANDS: 1.0}}
@@ -129,7 +128,7 @@ def test_a_webhook_that_is_away_is_called_ever_later(history: History, settings:
 
 def test_monitoring_fires_for_a_dead_letter_and_resolves_when_it_was_sent_back(settings: Settings) -> None:
     topic = dead_letters(COMMANDS)
-    with HookServer() as server, Flow(monitoring.run, replace(settings, alert_webhook_url=server.url)):
+    with HookServer() as server, Flow(monitoring, replace(settings, alert_webhook_url=server.url)):
         write(settings, topic, [(0, b"garbage", [])])
         server.until(1)
         write(settings, topic, [(0, b"", [("redriven_offset", b"0")])])

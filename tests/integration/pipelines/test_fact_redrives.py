@@ -10,15 +10,14 @@ from confluent_kafka import Message
 
 from connectors.log_reader import partitions_of
 from connectors.settings import Settings
-from pipelines.branches import redrives
-from pipelines.branches.redrives import RedriveState
-from pipelines.monitoring import flow as monitoring
+from pipelines.monitoring import branch as monitoring_branch
 from pipelines.monitoring.tally import Series, tally
-from pipelines.notifications import flow as notifications
+from pipelines.notifications import branch as notifications_branch
 from pipelines.notifications.compose import compose
 from pipelines.notifications.kinds import Channel
-from pipelines.projections import flow as projections
 from pipelines.read_side import flow as read_side
+from pipelines.read_side import redrives
+from pipelines.redrives.requests import RedriveState
 from pipelines.watch.dead_letters import NoSuchLetter, ReadLetter, choose, letters, redrive, with_outcomes
 from schemas.codec import Codec
 from schemas.facts import HoldExpired, RecordedFact, TicketsHeld
@@ -26,7 +25,16 @@ from schemas.notifications import Notification
 from schemas.topics import FACTS
 from sinks.dead_letters import DeadLetters
 from tests.harness.fact_logs import log_of
-from tests.harness.flows import Flow, eventually, everything, rows_of, write_facts
+from tests.harness.flows import (
+    Flow,
+    eventually,
+    everything,
+    monitoring,
+    notifications,
+    projections,
+    rows_of,
+    write_facts,
+)
 from tests.harness.words import held, hold_expired, on_sale
 
 FACTS_OF_THE_LOG = log_of(*on_sale(), held(["A-1", "A-2"]), hold_expired(["A-1", "A-2"]))
@@ -48,7 +56,7 @@ def miscount(facts: Iterable[RecordedFact]) -> Counter[Series]:
 @pytest.fixture
 def aside(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """The log is read, and monitoring has set a hold aside. Undo the patch to mend the branch."""
-    monkeypatch.setattr(monitoring, "tally", miscount)
+    monkeypatch.setattr(monitoring_branch, "tally", miscount)
     with Flow(read_side.run, settings):
         write_facts(settings, FACTS_OF_THE_LOG)
         eventually(lambda: len(letters(settings, (FACTS,))) == 1, "the hold is set aside")
@@ -178,18 +186,18 @@ def test_each_branch_that_runs_alone_carries_out_its_own_requests(
         return compose(fact)
 
     composed = [one for fact in FACTS_OF_THE_LOG for one in compose(fact) if one.channel == Channel.INBOX]
-    monkeypatch.setattr(notifications, "compose", speechless)
+    monkeypatch.setattr(notifications_branch, "compose", speechless)
     with rows_of(settings) as query:
-        with Flow(notifications.run, settings):
+        with Flow(notifications, settings):
             write_facts(settings, FACTS_OF_THE_LOG)
             eventually(lambda: len(letters(settings, (FACTS,))) == 1, "the end of the hold is set aside")
         monkeypatch.undo()
         monkeypatch.setattr(redrives, "LOOK_EVERY_S", 0.05)
         assert send_back(settings) == 1
-        with Flow(projections.run, settings), Flow(monitoring.run, settings):
+        with Flow(projections, settings), Flow(monitoring, settings):
             eventually(lambda: counted(settings)["HoldExpired"] == 1, "the others are done")
         assert states(settings) == [RedriveState.WAITING]
-        with Flow(notifications.run, settings):
+        with Flow(notifications, settings):
             eventually(lambda: states(settings) == [RedriveState.APPLIED], "the message is written")
         inbox = query('SELECT user_id, "offset", template FROM notifications')
     assert sorted(inbox) == sorted((one.user_id, one.offset, one.template) for one in composed)

@@ -9,13 +9,12 @@ import pytest
 
 from connectors.postgres import Connection, Database
 from connectors.settings import Settings
-from pipelines.monitoring import flow as monitoring
 from pipelines.monitoring import watch
 from pipelines.monitoring.figure_history import FigureHistory, FigureRange, FigureSample
 from pipelines.monitoring.outbox import OutboxLag, look_at_outbox
 from schemas.ids import US_PER_S
 from schemas.topics import COMMANDS, FACTS
-from tests.harness.flows import Flow, eventually, rows_of
+from tests.harness.flows import Flow, eventually, monitoring, rows_of
 
 AT = 1_700_000_040
 
@@ -66,7 +65,7 @@ def test_what_is_older_than_its_range_goes(settings: Settings, reach: FigureRang
 def test_the_running_branch_writes_samples(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "LOOK_S", 0.1)
     database = Database(settings.postgres_url)
-    with Flow(monitoring.run, settings):
+    with Flow(monitoring, settings):
         eventually(lambda: kept(database, FigureRange.HOUR) != [], "a sample")
     ((_, found), *_) = kept(database, FigureRange.HOUR)
     assert set(found.ends) == {COMMANDS, FACTS}
@@ -98,8 +97,8 @@ def test_monitoring_keeps_the_lag_of_the_export(settings: Settings, monkeypatch:
     def outboxes() -> list[list[float] | None]:
         return [found.outbox for _, found in kept(database, FigureRange.HOUR)]
 
-    with Flow(monitoring.run, settings):
+    with Flow(monitoring, settings):
         eventually(lambda: outboxes() == [None], "a sample without an export", 30.0)
-    with Flow(monitoring.run, replace(settings, export_notifications=True)):
+    with Flow(monitoring, replace(settings, export_notifications=True)):
         eventually(lambda: [0, 0.0] in outboxes(), "a sample with an export", 30.0)
     database.close()

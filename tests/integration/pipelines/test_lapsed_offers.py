@@ -8,8 +8,6 @@ from dataclasses import replace
 import pytest
 
 from connectors.settings import PARTITIONS_DEFAULT, Settings
-from pipelines.notifications import flow as notifications
-from pipelines.projections import flow as projections
 from pipelines.reservations import flow as reservations
 from pipelines.reservations.core import limits
 from schemas import commands as c
@@ -19,7 +17,7 @@ from schemas.ids import US_PER_S
 from schemas.placement import partition_of
 from schemas.topics import COMMANDS, FACTS
 from tests.harness.command_logs import CODEC
-from tests.harness.flows import Flow, eventually, read, rows_of, write
+from tests.harness.flows import Flow, eventually, notifications, projections, read, rows_of, write
 from tests.harness.mail_server import MailServer
 from tests.harness.words import ALICE, BOB, EVENT, R1, add_type, confirm, create, publish, reserve
 
@@ -48,7 +46,7 @@ def test_the_giver_of_an_offer_that_lapsed_is_told_in_the_inbox_and_by_mail(
                 user_id,
                 address,
             )
-        with Flow(projections.run, settings):
+        with Flow(projections, settings):
             with Flow(reservations.run, settings):
                 ask(settings, lasts, add_type(price_minor=0), publish(), reserve(), confirm(token=""))
                 bought = facts(settings, 5)[-1]
@@ -79,7 +77,7 @@ def test_the_giver_of_an_offer_that_lapsed_is_told_in_the_inbox_and_by_mail(
             to_user_id=BOB,
             outcome="expired",
         )
-        with Flow(projections.run, settings), Flow(notifications.run, replace(settings, smtp_url=server.url)):
+        with Flow(projections, settings), Flow(notifications, replace(settings, smtp_url=server.url)):
             eventually(
                 lambda: (ALICE, "transfer.ended") in query("SELECT user_id, kind FROM notifications"), "the inbox"
             )

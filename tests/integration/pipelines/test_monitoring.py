@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from connectors.settings import Settings
-from pipelines.monitoring import flow as monitoring
+from pipelines.monitoring import branch as monitoring_branch
 from pipelines.monitoring import watch
 from pipelines.monitoring.board import MONITORED
 from pipelines.monitoring.tally import Series, tally
@@ -22,7 +22,7 @@ from schemas.ids import US_PER_S
 from schemas.topics import COMMANDS, FACTS, dead_letters
 from tests.harness.command_logs import BothLogs, write_both
 from tests.harness.fact_logs import log_of
-from tests.harness.flows import Flow, eventually, rows_of, write, write_facts
+from tests.harness.flows import Flow, eventually, monitoring, rows_of, write, write_facts
 from tests.harness.words import held, hold_expired, on_sale
 
 
@@ -52,7 +52,7 @@ def test_facts_are_counted_once_however_often_it_starts(settings: Settings) -> N
             one.commands, one.facts = log.commands[commands:], log.facts[facts:]
         write_both(settings, more)
         told = sum(len(log.facts) for log in logs)
-        with Flow(monitoring.run, settings):
+        with Flow(monitoring, settings):
             counted(settings, told)
     with rows_of(settings) as query:
         rows = query("SELECT label, sum(total)::int FROM fact_totals WHERE measure = 'fact' GROUP BY label")
@@ -64,7 +64,7 @@ def test_who_is_behind_is_shown_and_what_was_put_aside(settings: Settings) -> No
     log.take(50)
     write_both(settings, [log])
     write(settings, dead_letters(COMMANDS), [(0, b"garbage", []), (0, b"", [("redriven_offset", b"0")])])
-    with Flow(monitoring.run, settings):
+    with Flow(monitoring, settings):
         counted(settings, len(log.facts))
         eventually(lambda: shown(settings)["dead_letters"][COMMANDS]["put_aside"] == 1, "the dead letter is counted")
         found = shown(settings)
@@ -92,13 +92,13 @@ def test_a_fact_that_could_not_be_counted_is_counted_once_it_is_redriven(
 
     facts = log_of(*on_sale(), held(["A-1", "A-2"]), hold_expired(["A-1", "A-2"]))
     with monkeypatch.context() as patched:
-        patched.setattr(monitoring, "tally", broken)
-        with Flow(monitoring.run, settings):
+        patched.setattr(monitoring_branch, "tally", broken)
+        with Flow(monitoring, settings):
             write_facts(settings, facts)
             counted(settings, len(facts) - 1)
     assert (total("TicketsHeld"), total("held"), total("HoldExpired")) == (0, 0, 1)
     redrive(settings, choose(letters(settings, (FACTS,)), (), limit=10), {})
     for _ in range(2):
-        with Flow(monitoring.run, settings):
+        with Flow(monitoring, settings):
             counted(settings, len(facts))
     assert (total("TicketsHeld"), total("held"), total("HoldExpired")) == (1, 2, 1)

@@ -7,14 +7,15 @@ from dataclasses import replace
 from prometheus_client import REGISTRY
 
 from connectors.settings import Settings
+from pipelines.notifications.branch import CHANNEL
 from pipelines.notifications.compose import compose
-from pipelines.notifications.flow import CHANNEL, run
 from pipelines.notifications.kinds import Channel
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
 from schemas.topics import FACTS, NOTIFICATION_PARTITIONS, NOTIFICATIONS, dead_letters
 from tests.harness.fact_logs import FactLog, log_of
 from tests.harness.flows import Flow, Heard, Process, eventually, read, rows_of, write, write_facts
+from tests.harness.flows import notifications as run
 from tests.harness.words import ALICE, BOB, R2, held, hold_expired, on_sale
 
 IDENTITY = 'user_id, partition, "offset", "index", channel, template'

@@ -11,9 +11,9 @@ from confluent_kafka import Message
 from connectors.failure_policy import IN_A_ROW_MAX
 from connectors.settings import Settings
 from ops.run.services.stack import Stack
-from pipelines.branches.redrives import RedriveState
 from pipelines.payments import redrives
 from pipelines.payments.flow import run
+from pipelines.redrives.requests import RedriveState
 from pipelines.stored_records import StoredRecord
 from pipelines.watch.dead_letters import NoSuchLetter, letters, redrive, with_outcomes
 from schemas import facts as f

@@ -14,7 +14,7 @@ from connectors.settings import Settings
 from ops.rebuild.rows import TABLES
 from ops.run.services.stack import Stack
 from pipelines.configuration import settings_from_env
-from pipelines.projections.flow import CHANNEL, run
+from pipelines.projections.branch import CHANNEL
 from pipelines.reservations.core.state import EventState
 from pipelines.reservations.loader import PartitionLoader
 from pipelines.reservations.partition import Partition
@@ -26,6 +26,7 @@ from schemas.facts import RecordedFact
 from schemas.topics import COMMANDS, FACTS, dead_letters
 from tests.harness.fact_logs import FactLog, log_of
 from tests.harness.flows import Flow, Heard, Process, eventually, read, rows_of, write, write_facts
+from tests.harness.flows import projections as run
 from tests.harness.words import BOB, EVENT, R1, R2, confirmed, held, hold_expired, on_sale, payment_requested
 
 ENDLESS = random.Random(7).randbytes(30_000).hex()  # too large for an index of PostgreSQL, even compressed

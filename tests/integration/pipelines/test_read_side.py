@@ -15,20 +15,30 @@ from confluent_kafka import TopicPartition
 from connectors.kafka import consumer
 from connectors.settings import Settings
 from ops.migrations.tables import DERIVED_TABLES
-from pipelines.monitoring import flow as monitoring
+from pipelines.monitoring import branch as monitoring_branch
 from pipelines.monitoring.tally import Series, tally
-from pipelines.notifications import flow as notifications
+from pipelines.notifications.branch import FORMER_GROUP
 from pipelines.notifications.compose import compose
 from pipelines.notifications.former_topic import MAIL_GROUP
 from pipelines.notifications.kinds import Channel
-from pipelines.projections import flow as projections
 from pipelines.read_side import flow as read_side
 from pipelines.watch.dead_letters import choose, letters, redrive
 from schemas.codec import Codec
 from schemas.facts import RecordedFact, TicketsHeld
 from schemas.topics import FACTS, NOTIFICATIONS, dead_letters
 from tests.harness.fact_logs import FactLog, log_of
-from tests.harness.flows import Flow, Process, eventually, everything, rows_of, write, write_facts
+from tests.harness.flows import (
+    Flow,
+    Process,
+    eventually,
+    everything,
+    monitoring,
+    notifications,
+    projections,
+    rows_of,
+    write,
+    write_facts,
+)
 from tests.harness.words import ALICE, confirmed, held, hold_expired, on_sale
 
 CONSUMERS = ("monitoring", "notifications", "projections")
@@ -108,16 +118,16 @@ def test_the_composition_may_change_in_the_middle_and_nothing_is_lost_or_repeate
         return all(positions(settings)[name] and positions(settings)[name][0][1] >= last.offset for name in names)
 
     more()
-    with Flow(projections.run, settings):  # the others are behind
+    with Flow(projections, settings):  # the others are behind
         eventually(lambda: applied("projections"), "the rows are written")
     more()
     with Flow(read_side.run, settings):  # all together: the two catch up, the third joins them
         in_step(settings, facts)
     holds_all(settings, facts)
     more()
-    with Flow(notifications.run, settings):
+    with Flow(notifications, settings):
         eventually(lambda: applied("notifications"), "the messages are written")
-    with Flow(monitoring.run, settings):
+    with Flow(monitoring, settings):
         eventually(lambda: applied("monitoring"), "the facts are counted")
     more()
     with Flow(read_side.run, settings):
@@ -150,7 +160,7 @@ def test_a_fact_that_one_branch_cannot_take_is_set_aside_for_this_branch_alone(
 
     facts = log_of(*on_sale(), held(["A-1", "A-2"]), hold_expired(["A-1", "A-2"]))
     with monkeypatch.context() as patched:
-        patched.setattr(monitoring, "tally", broken)
+        patched.setattr(monitoring_branch, "tally", broken)
         with Flow(read_side.run, settings):
             write(settings, FACTS, [(0, b"no avro", [])])
             write_facts(settings, facts)
@@ -183,7 +193,7 @@ def test_messages_of_the_release_with_a_topic_for_them_are_delivered_once(settin
     with rows_of(settings) as query:
         query("INSERT INTO projection_positions VALUES ('inbox', 0, $1, 0, $2, 0)", delivered - 1, delivered)
     for group, topic, offset in (
-        (notifications.FORMER_GROUP, FACTS, len(former)),
+        (FORMER_GROUP, FACTS, len(former)),
         (MAIL_GROUP, NOTIFICATIONS, len(sent)),
     ):
         with closing(consumer(settings, group=group)) as client:

@@ -10,9 +10,8 @@ from connectors.postgres import Connection, Database
 from connectors.settings import Settings
 from pipelines.monitoring.sales import Sales, sales
 from pipelines.monitoring.services import look_at_postgres
-from pipelines.projections import flow as projections
 from tests.harness.fact_logs import log_of
-from tests.harness.flows import Flow, eventually, rows_of, write_facts
+from tests.harness.flows import Flow, eventually, projections, rows_of, write_facts
 from tests.harness.words import DETAILS, held, on_sale
 
 
@@ -26,7 +25,7 @@ def database(settings: Settings) -> Any:
 def test_sales_are_counted_from_the_rows_and_an_oversell_is_seen(settings: Settings, database: Database) -> None:
     facts = log_of(*on_sale(), held(["A-1", "A-2"]))
     write_facts(settings, facts)
-    with Flow(projections.run, settings), rows_of(settings) as query:
+    with Flow(projections, settings), rows_of(settings) as query:
         eventually(lambda: query("SELECT count(*) FROM reservations") == [(1,)], "the hold has its row")
         ((expires_at,),) = query("SELECT expires_at FROM reservations")
 

@@ -15,12 +15,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from connectors.kafka import producer
 from connectors.settings import Settings
 from ops.run.services.process import free_port
-from pipelines.monitoring import flow as monitoring
 from pipelines.monitoring import watch
 from pipelines.watch.consumer_groups import groups
 from pipelines.watch.record_search import Criteria, Search
 from schemas.topics import COMMANDS, NOTIFICATIONS
-from tests.harness.flows import Flow, eventually
+from tests.harness.flows import Flow, eventually, monitoring
 from tests.harness.workers import Worker
 
 
@@ -98,7 +97,7 @@ def test_a_member_that_joins_and_leaves_is_in_its_own_metrics_in_the_others_and_
     monkeypatch.setattr(watch, "LOOK_S", 0.2)
     first, second = members
     everything = float(settings.partitions)
-    with Flow(monitoring.run, settings):
+    with Flow(monitoring, settings):
         first.worker.start().wait_ready()
         eventually(settled(1, "stable"), "monitoring sees one member", 60)
         assert first.changes() == (everything, 1, 0)

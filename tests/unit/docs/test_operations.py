@@ -129,7 +129,7 @@ def test_exit_codes_are_those_of_the_code() -> None:
 
 def test_every_consumer_group_is_documented() -> None:
     listed = {cells[0].strip("`") for cells in rows(section(PAGE, "Consumer groups"))}
-    source = "\n".join(path.read_text() for path in (ROOT / "pipelines").glob("*/flow.py"))
+    source = "\n".join(path.read_text() for path in (ROOT / "pipelines").glob("*/wiring.py"))
     lines = [line for line in source.splitlines() if re.match(r"[A-Z_, ]*GROUP = ", line)]
     groups = {name for line in lines for name in re.findall(r'"([^"]+)"', line)}
     groups |= {f"circle.{flow}" for flow in (Flow.READ_SIDE, *READ_SIDE_BRANCHES)}

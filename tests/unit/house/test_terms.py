@@ -13,12 +13,12 @@ import pytest
 from api.shapes.events import EventIn, EventOut, EventPatch, TicketTypeIn, TicketTypeOut, TicketTypePatch
 from api.shapes.terms import answer_of, term_of, terms_in
 from ops.migrations import SQL_DIR
+from pipelines.columns import column_type
 from pipelines.notifications.calls import TOLD
 from pipelines.projections.changes import EventChange, TicketTypeChange
-from pipelines.projections.columns import column_type
-from pipelines.projections.snapshot import EventRow, TicketTypeRow
 from pipelines.projections.store import SQL as PROJECTIONS
 from pipelines.reservations.core.entities import Details, Section
+from pipelines.reservations.snapshot_rows import EventRow, TicketTypeRow
 from pipelines.reservations.snapshot_store import SQL as SNAPSHOTS
 from schemas import commands as c
 from schemas import facts as f

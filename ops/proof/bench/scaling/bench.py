@@ -46,7 +46,7 @@ from ops.proof.load.statistics import CpuMeter, tree_cpu_s
 from ops.proof.load.target import services_of
 from ops.run.services.stack import Stack
 from pipelines.configuration import settings_from_env
-from pipelines.read_side.flow import NAME as READ_SIDE
+from pipelines.flows import Flow
 from pipelines.reservations.guard import DONE
 from schemas.commands import Command, ReserveTickets
 from schemas.ids import US_PER_S
@@ -175,7 +175,7 @@ def _point(
         decided = decided_us(observed)
         with _Reading(settings, env, progress) as reading:
             began = reading.until(before + len(setup) - 1)
-            meter = CpuMeter({READ_SIDE: reading.pid}, services)
+            meter = CpuMeter({Flow.READ_SIDE.value: reading.pid}, services)
             meter.start()
             reading.until(before + preloaded - 1)
             written = {one.name: one.us_per_request for one in meter.read(before + preloaded - 1 - began)}
@@ -184,7 +184,7 @@ def _point(
         kernel=decided[KERNEL],
         valkey=decided.get("valkey", 0.0),
         broker=sum(decided.get(name, 0.0) for name in BROKERS),
-        read_side=written[READ_SIDE],
+        read_side=written[Flow.READ_SIDE.value],
         postgres=written.get("postgres", 0.0),
     )
     replied = sum(batch.phases.total() for batch in observed)

@@ -19,12 +19,11 @@ from ops.proof.load.progress import ProgressBars
 from ops.run.services.stack import Stack
 from ops.verify.verify import VerifyOptions, verify
 from pipelines.configuration import settings_from_env
-from pipelines.projections import flow as projections
 from schemas.commands import ReserveInTurn
 from schemas.topics import COMMANDS, FACTS
 from tests.harness.command_line import Circle
 from tests.harness.command_logs import BothLogs, write_both
-from tests.harness.flows import Flow, environment, eventually, rows_of
+from tests.harness.flows import Flow, environment, eventually, projections, rows_of
 from tests.harness.impatient import Impatient, stopped_at_random
 
 
@@ -84,7 +83,7 @@ def test_a_log_moves_to_a_fresh_cluster(
         client = consumer(second, group=group)
         assert committed_offsets(client, topic, [0]) == {0: wanted}
         client.close()
-    with rows_of(second) as query, Flow(projections.run, second):
+    with rows_of(second) as query, Flow(projections, second):
         eventually(
             lambda: query('SELECT count(*) FROM projection_positions WHERE "offset" = 249') == [(2,)], "projected"
         )

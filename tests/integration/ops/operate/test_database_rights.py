@@ -22,13 +22,13 @@ from ops.operate.database_rights import GRANTS, PROCESSES, Grant, NotMigrated, a
 from ops.operate.users import API as API_QUERIES_OF_OPERATORS
 from ops.run.services.process import run_coroutine
 from ops.run.services.stack import Stack
-from pipelines.projections.columns import filled
+from pipelines.columns import filled
 from tests.unit.docs.pages import rows, section, text_of
 
 REPOSITORY = Path(__file__).parents[4]
 OF_OWNERS = ("raise_epoch", "give_back")  # the worker that decides a partition's commands
 OF_OPERATORS = ("security_event_add", "recovery_codes_forget", "recovery_codes_put", *API_QUERIES_OF_OPERATORS)
-POSITIONS, REDRIVES = "pipelines/branches/sql/positions.sql", "pipelines/branches/sql/redrives.sql"
+POSITIONS, REDRIVES = "pipelines/branches/sql/positions.sql", "pipelines/redrives/sql/redrives.sql"
 # The console, `circle follow`, `circle dlq rows`.
 WATCHED = (
     "pipelines/watch/sql/fact_redrives.sql",

@@ -13,11 +13,10 @@ from ops.rebuild.projections import go_back, rebuild
 from ops.rebuild.rows import TABLES, CannotSwap
 from ops.run.services.process import run_coroutine
 from ops.verify.verify import VerifyOptions, verify
-from pipelines.projections import flow as projections
 from schemas import facts as f
 from tests.harness.command_line import Circle
 from tests.harness.command_logs import BothLogs, write_both
-from tests.harness.flows import Flow, eventually, rows_of, write_facts
+from tests.harness.flows import Flow, eventually, projections, rows_of, write_facts
 from tests.harness.impatient import stopped_at_random
 from tests.harness.towns import recorded, town_of
 from tests.simulation.whole import Town
@@ -30,7 +29,7 @@ def logs(settings: Settings) -> list[BothLogs]:
     for log in made:
         log.take(400)
     write_both(settings, made)
-    with Flow(projections.run, settings):
+    with Flow(projections, settings):
         projected(settings, made)
     return made
 
@@ -106,7 +105,7 @@ def has_every_table(town: Town) -> bool:
 def test_a_new_generation_has_every_table(settings: Settings) -> None:
     town = next(town for town in (town_of(seed, 300) for seed in range(200)) if has_every_table(town))
     facts = recorded(town, partition=2)
-    with Flow(projections.run, settings), rows_of(settings) as query:
+    with Flow(projections, settings), rows_of(settings) as query:
         write_facts(settings, facts)
         last = facts[-1].envelope.offset
         eventually(
@@ -137,7 +136,7 @@ def test_a_changed_row_is_found_with_the_fact_behind_it_and_mended_by_a_swap(
     assert code == 1
     assert f"{one}, by the fact at {partition}-{offset}-{index}: amount_minor is 77 live, " in text
     assert "tok_ok" not in text
-    with Flow(projections.run, settings):
+    with Flow(projections, settings):
         assert circle("replay", "projections", "--promote")[0] == 1  # says what differed
         sell_on(settings, logs, 60)  # and the live projection goes on in the new tables
     with rows_of(settings) as query:
@@ -167,7 +166,7 @@ def test_the_way_back_is_the_tables_of_before_brought_up_to_date(
         query("UPDATE reservations SET amount_minor = 77 WHERE id = (SELECT min(id) FROM reservations)")
     wrong = "SELECT count(*) FROM reservations WHERE amount_minor = 77"
     assert circle("replay", "projections", "--promote")[0] == 1
-    with Flow(projections.run, settings), rows_of(settings) as query:
+    with Flow(projections, settings), rows_of(settings) as query:
         sell_on(settings, logs, 60)
         monkeypatch.setattr(generation, "BATCH", 7)
         found, stops = stopped_at_random(lambda progress: go_back(settings, progress))
@@ -257,7 +256,7 @@ def test_from_empty_tables_it_is_built_to_the_end_and_the_live_one_goes_on_from_
     assert report["facts"] == sum(len(log.facts) for log in logs)
     with rows_of(settings) as query:
         assert query("SELECT count(*)::int, sum(hashtextextended(t::text, 0)) FROM reservations AS t") == [before]
-    with Flow(projections.run, settings):
+    with Flow(projections, settings):
         sell_on(settings, logs, 20)
     assert circle("replay", "projections", "--json")[0] == 0
 

@@ -18,7 +18,7 @@ from connectors.scratch_file import ScratchFile
 from connectors.settings import Settings
 from ops.proof.load.progress import ProgressBars
 from ops.shadow.shadow import shadow
-from pipelines.reservations import partition as core
+from pipelines.reservations import batch as core
 from schemas import facts as f
 from schemas.commands import ReserveInTurn
 from schemas.topics import COMMANDS, FACTS

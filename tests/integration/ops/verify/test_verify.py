@@ -16,7 +16,6 @@ from connectors.postgres import Connection, Database
 from connectors.settings import Settings
 from ops.proof.load.progress import ProgressBars
 from ops.verify.verify import VerifyOptions, VerifyReport, follow, verify
-from pipelines.projections import flow as projections
 from pipelines.reservations.snapshot_store import SnapshotStore
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
@@ -24,7 +23,7 @@ from schemas.placement import partition_of
 from schemas.topics import COMMANDS
 from tests.harness.command_line import Circle
 from tests.harness.command_logs import BothLogs, write_both
-from tests.harness.flows import Flow, Process, eventually, read, rows_of
+from tests.harness.flows import Flow, Process, eventually, projections, read, rows_of
 from tests.harness.words import BOB, EVENT, R2, add_type, create, publish, release, reserve
 
 LOG_ALONE = VerifyOptions(postgres=False, redis=False)
@@ -89,7 +88,7 @@ def drop(settings: Settings) -> Settings:
     codec, producer = Codec(), kafka.producer(settings)
     commands = [create(), add_type(), publish(), reserve(2), reserve(1, rid=R2, by=BOB), release(R2, by=BOB)]
     worker = Process.start("reservations", settings)
-    with Flow(projections.run, settings):
+    with Flow(projections, settings):
         for command in commands:
             producer.produce(COMMANDS, codec.encode(command), command.event_id.encode())
         producer.produce(COMMANDS, b"not a command", EVENT.encode())

@@ -9,14 +9,13 @@ import pytest
 
 from connectors.kafka import producer
 from connectors.settings import Settings
-from pipelines.projections import flow as projections
 from pipelines.reservations import flow as reservations
 from schemas.codec import Codec
 from schemas.placement import partition_of
 from schemas.topics import COMMANDS, FACTS, dead_letters
 from tests.harness.command_line import Circle
 from tests.harness.command_logs import BothLogs, write_both
-from tests.harness.flows import Flow, eventually, rows_of
+from tests.harness.flows import Flow, eventually, projections, rows_of
 from tests.harness.words import ALICE, BOB, EVENT, R1, R2, add_type, create, in_turn, publish, reserve
 
 ONE_ROW = {"rows": 1, "seats_per_row": 2}
@@ -73,7 +72,7 @@ def test_their_record_and_each_of_their_facts_are_shown_whole(circle: Circle, de
 def test_each_request_is_followed_by_itself_with_its_own_outcome(
     settings: Settings, circle: Circle, decided: BothLogs
 ) -> None:
-    with Flow(projections.run, settings), rows_of(settings) as query:
+    with Flow(projections, settings), rows_of(settings) as query:
         eventually(lambda: query("SELECT count(*) FROM reservations") == [(2,)], "projected")
         found = {name: circle("follow", name, "--json")[1] for name in (R1, R2)}
         assert {name: (one["user_id"], one["status"]) for name, one in found.items()} == {

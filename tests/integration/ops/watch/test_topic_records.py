@@ -11,8 +11,8 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from api.log.event_log import Bounds
 from api.reads.operator_questions import RecordsAsked, places_of
 from connectors.settings import Settings
+from connectors.topic_reader import TopicReader
 from pipelines.watch.record_search import Criteria, ReadingBounds, Search
-from pipelines.watch.topic_reader import TopicReader
 from schemas.topics import COMMANDS, FACTS
 from tests.harness.command_line import Circle
 from tests.harness.words import EVENT, R1
@@ -82,7 +82,7 @@ def test_a_type_finds_its_records_on_all_partitions_in_the_order_of_time(circle:
 def test_the_facts_of_a_position_are_found_without_reading_the_partition(
     settings: Settings, circle: Circle, home: int, offset: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.watch.fact_positions.NEAR", 20)
+    monkeypatch.setattr("pipelines.redrives.fact_positions.NEAR", 20)
     criteria = Criteria.at(f"{OTHER}-{offset}")
     searching = Search(settings, FACTS, criteria)
     facts = list(searching.matches())
@@ -154,8 +154,8 @@ def test_matches_are_exported_as_lines_of_json(circle: Circle, home: int, tmp_pa
 def test_a_partition_that_is_far_ahead_is_paused_until_the_others_come(
     settings: Settings, home: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.watch.topic_reader.BUFFERED_MAX", 50)
-    monkeypatch.setattr("pipelines.watch.topic_reader.CHUNK", 20)
+    monkeypatch.setattr("connectors.topic_reader.BUFFERED_MAX", 50)
+    monkeypatch.setattr("connectors.topic_reader.CHUNK", 20)
 
     class LateHome:
         """The client, with the records of `home` held back until another partition is paused."""

@@ -9,13 +9,13 @@ from confluent_kafka import Producer
 
 from connectors import kafka
 from connectors.settings import Settings
-from pipelines.projections.flow import run as projections
-from pipelines.reservations.flow import GROUP, run
+from pipelines.reservations.flow import run
+from pipelines.reservations.wiring import GROUP
 from schemas.codec import Codec
 from schemas.placement import partition_of
 from schemas.topics import COMMANDS, FACTS
 from tests.harness.command_logs import BothLogs, write_both
-from tests.harness.flows import Flow, Process, eventually, read, write
+from tests.harness.flows import Flow, Process, eventually, projections, read, write
 from tests.harness.words import EVENT, add_type, create, publish, reserve
 
 OTHER = "99999999-9999-4999-8999-999999999999"

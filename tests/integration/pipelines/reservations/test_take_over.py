@@ -9,10 +9,10 @@ from connectors.kafka import consumer, end_transactions, transactional_producer
 from connectors.postgres import Database
 from connectors.settings import Settings
 from pipelines.reservations.core.state import EventState
-from pipelines.reservations.flow import GROUP
 from pipelines.reservations.loader import PartitionLoader
 from pipelines.reservations.partition import Partition
 from pipelines.reservations.snapshot_store import SnapshotStore
+from pipelines.reservations.wiring import GROUP
 from schemas.codec import Codec
 from schemas.topics import FACTS
 

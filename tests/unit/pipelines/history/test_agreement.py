@@ -9,8 +9,8 @@ import pytest
 
 from pipelines.history.agreement import claims_differ, rows_differ, tickets_differ
 from pipelines.reservations.availability import availability_of
+from pipelines.reservations.claims import live_claims
 from pipelines.reservations.core.state import EventState
-from pipelines.reservations.partition import live_claims
 from pipelines.reservations.seat_locks import claim_text
 from schemas import facts as f
 from schemas.statuses import ClaimStatus

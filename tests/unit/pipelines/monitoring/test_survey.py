@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[4]
 
 
 def test_every_consumer_group_is_watched() -> None:
-    source = "\n".join(path.read_text() for path in (ROOT / "pipelines").glob("*/flow.py"))
+    source = "\n".join(path.read_text() for path in (ROOT / "pipelines").glob("*/wiring.py"))
     lines = [line for line in source.splitlines() if re.match(r"[A-Z_, ]*GROUP = ", line)]
     groups = {name for line in lines for name in re.findall(r'"([^"]+)"', line)}
     groups |= {

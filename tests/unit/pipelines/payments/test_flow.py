@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import Message
 
-from pipelines.payments.flow import reader
+from pipelines.payments.reading import reader
 from pipelines.payments.requests import REQUESTING, request_in
 from schemas.codec import HEADER_BYTES, LAST_SCHEMA_OF_RULES, Codec
 from schemas.facts import FACTS, Reason, RecordedFact

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from pipelines.positions import AppliedPosition
-from pipelines.projections.snapshot import EventSnapshot
 from pipelines.reservations import loader as partition_loader
 from pipelines.reservations.core.state import EventState
 from pipelines.reservations.loader import LogDisagrees, PartitionLoader
 from pipelines.reservations.partition import Partition
+from pipelines.reservations.snapshot_rows import EventSnapshot
 from schemas.codec import Codec
 from schemas.facts import CommandDuplicated, Envelope
 from schemas.ids import LogTime

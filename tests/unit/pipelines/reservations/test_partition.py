@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.reservations.batch import Batch
+from pipelines.reservations.batch import Batch, Group, grouped
+from pipelines.reservations.claims import live_claims
 from pipelines.reservations.core import limits
 from pipelines.reservations.core.decide import step
 from pipelines.reservations.core.state import At, EventState
@@ -13,11 +14,8 @@ from pipelines.reservations.partition import (
     TICK_AGAIN_US,
     TICK_AGAIN_US_MAX,
     TICK_LOST_US,
-    Group,
     Partition,
     Placed,
-    grouped,
-    live_claims,
 )
 from schemas import commands as c
 from schemas import facts as f
@@ -155,7 +153,7 @@ def test_a_due_event_is_ticked_once_until_the_tick_was_read() -> None:
     assert owned.due_events(DEADLINE, 10, steady_us=0) == [EVENT]
     assert owned.due_events(DEADLINE + 1, 10, steady_us=TICK_AGAIN_US) == []
     owned.advance(DEADLINE - 1)
-    owned.settle([Group(state, [])])  # read, but too early by the broker's clock
+    owned.settle(state, failed=False)  # read, but too early by the broker's clock
     assert owned.due_events(DEADLINE + 1, 10, steady_us=TICK_AGAIN_US - 1) == []
     assert owned.due_events(DEADLINE + 1, 10, steady_us=TICK_AGAIN_US) == [EVENT]
     assert owned.due_events(DEADLINE + 1, 10, steady_us=TICK_AGAIN_US + TICK_LOST_US - 1) == []
@@ -171,7 +169,7 @@ def test_a_tick_that_was_early_by_minutes_is_followed_by_few_and_by_one_at_the_d
         if owned.due_events(DEADLINE + passed_us, 10, steady_us=passed_us):
             ticks.append(passed_us)
             owned.advance(DEADLINE - early_us + passed_us)
-            owned.settle([Group(state, [])])
+            owned.settle(state, failed=False)
     assert ticks[0] == 0
     assert ticks[-1] == early_us, "no later than its deadline by the broker's clock"
     assert len(ticks) <= early_us // TICK_AGAIN_US_MAX + 1
@@ -187,7 +185,7 @@ def test_while_log_time_stands_still_ticks_are_few_and_the_hold_ends_soon_after_
         if owned.due_events(DEADLINE + passed_us, 10, steady_us=passed_us):
             ticks.append(passed_us)
             owned.advance(DEADLINE - stands_us + passed_us)
-            owned.settle([Group(state, [])])
+            owned.settle(state, failed=False)
         passed_us += TICK_AGAIN_US
     assert len(ticks) <= stands_us // TICK_AGAIN_US_MAX + 10
     assert stands_us <= ticks[-1] <= stands_us + TICK_AGAIN_US_MAX
@@ -197,7 +195,7 @@ def test_a_clock_that_is_put_back_delays_no_tick() -> None:
     owned, state = owned_with_a_hold()
     ahead_us = 180 * US_PER_S
     assert owned.due_events(DEADLINE + ahead_us, 10, steady_us=0) == [EVENT]
-    owned.settle([Group(state, [])])
+    owned.settle(state, failed=False)
     assert owned.due_events(DEADLINE, 10, steady_us=TICK_AGAIN_US_MAX) == [EVENT]
 
 
@@ -210,7 +208,7 @@ def test_a_hold_of_an_event_that_is_not_loaded_is_due_too() -> None:
 def test_an_event_that_does_not_exist_is_forgotten_after_the_batch() -> None:
     owned = partition()
     state = owned.states["nowhere"] = EventState("nowhere")
-    owned.settle([Group(state, [])])
+    owned.settle(state, failed=False)
     assert owned.states == {}
     assert owned.known_events == set()
 

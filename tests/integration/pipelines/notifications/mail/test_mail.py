@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from connectors.settings import Settings
-from pipelines.notifications.flow import run
 from pipelines.notifications.mail.desk import TRIES_MAX
 from pipelines.watch.dead_letters import letters, redrive
 from schemas.facts import Reason, RecordedFact
 from schemas.topics import NOTIFICATIONS, dead_letters
 from tests.harness.fact_logs import log_of
 from tests.harness.flows import Flow, Process, eventually, read, rows_of, write_facts
+from tests.harness.flows import notifications as run
 from tests.harness.mail_server import MailServer
 from tests.harness.words import ALICE, BOB, R2, confirmed, held, on_sale, payment_refunded, rejected
 

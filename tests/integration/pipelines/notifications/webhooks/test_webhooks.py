@@ -13,7 +13,6 @@ import pytest
 
 from connectors.settings import Environment, Settings
 from ops.run.services.process import run_coroutine
-from pipelines.notifications.flow import run
 from pipelines.notifications.webhooks.desk import DELAYS_S
 from pipelines.notifications.webhooks.turns import TRIALS_PER_ORGANIZER_MAX
 from pipelines.watch.set_aside_rows import NoSuchRow, redrive_rows, set_aside_rows
@@ -21,6 +20,7 @@ from schemas.facts import RecordedFact
 from tests.harness.certificates import certificates
 from tests.harness.fact_logs import log_of
 from tests.harness.flows import Flow, Process, eventually, rows_of, write_facts
+from tests.harness.flows import notifications as run
 from tests.harness.hook_server import HookServer, Received
 from tests.harness.words import ALICE, EVENT, ORGANIZER, confirmed, held, hold_expired, on_sale
 from tests.unit.pipelines.notifications.webhooks.test_signature import SECRET, verify

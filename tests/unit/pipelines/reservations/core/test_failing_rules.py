@@ -159,7 +159,7 @@ def test_a_fact_that_cannot_be_folded_sets_its_event_aside_and_no_other(monkeypa
         assert [(place, type(error)) for place, error in batch.failed] == [(n, NotFolded) for n in (0, 1, 3)]
         assert [group.claims for group in batch.groups] == [{}, {}]
         assert RedisCounters().changes(group.state for group in batch.groups) == {}
-        partition.settle(batch.groups)
+        batch.settle({0: partition})
     assert states[EVENT].next_deadline() is None
     assert partition.states[EVENT] is states[EVENT]
 

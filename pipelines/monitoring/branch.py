@@ -9,11 +9,9 @@ from collections import Counter
 from types import TracebackType
 from typing import Self
 
-from connectors.kafka import StopFlag
 from connectors.postgres import Connection, Database
 from connectors.settings import Settings
 from pipelines.branches.branch import Branch, Part
-from pipelines.branches.flow import run_alone
 from pipelines.monitoring.tally import Series, tally
 from pipelines.monitoring.totals import CONSUMER, add_totals
 from pipelines.monitoring.watch import Watch
@@ -53,8 +51,3 @@ class Monitoring(Branch[Counter[Series], None]):
 def branch(settings: Settings, _database: Database) -> Monitoring:
     """The branch of a running platform."""
     return Monitoring(Watch(settings))
-
-
-def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
-    """Run this branch alone. Returns the process's exit code."""
-    return run_alone(settings, branch, stop)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from confluent_kafka import Message
 
 from connectors.log_reader import offset_of
-from pipelines.watch.topic_reader import TopicReader
+from connectors.topic_reader import TopicReader
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
 

@@ -15,11 +15,10 @@ from typing import NamedTuple, Self
 
 from confluent_kafka import Consumer
 
-from connectors.kafka import StopFlag, committed_offsets, consumer
+from connectors.kafka import committed_offsets, consumer
 from connectors.logs import Log
 from connectors.postgres import Connection, Database
 from pipelines.branches.branch import Branch, News, Part, Positions
-from pipelines.branches.flow import run_alone
 from pipelines.notifications.account_messages import AccountMessageDesk
 from pipelines.notifications.calls import TYPES
 from pipelines.notifications.compose import compose
@@ -160,8 +159,3 @@ def branch(settings: PlatformSettings, database: Database) -> Notifications:
     if settings.export_notifications:
         desks.append(ExportDesk(settings))
     return Notifications(settings, database, Postman(settings, desks))
-
-
-def run(settings: PlatformSettings, *, stop: StopFlag | None = None) -> int:
-    """Run this branch alone. Returns the process's exit code."""
-    return run_alone(settings, branch, stop)

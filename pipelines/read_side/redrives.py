@@ -11,67 +11,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from itertools import islice
-from pathlib import Path
-from typing import Any, NamedTuple
-
-from confluent_kafka import Message
+from typing import Any
 
 from connectors.logs import Log
 from connectors.postgres import Connection
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
-from connectors.sql_files import queries
+from connectors.topic_reader import TopicReader
 from connectors.tracing import traceparent_of
 from pipelines.branches.branch import Branch, FailedFact, News, Part
 from pipelines.branches.positions import BranchPositions
 from pipelines.branches.store import BranchStore, PutAside
-from pipelines.watch.fact_positions import first_fact_at
-from pipelines.watch.topic_reader import TopicReader
-from schemas.codec import Codec
-from schemas.facts import RecordedFact
-from schemas.ids import position_text
+from pipelines.redrives.requests import (
+    LOOK_EVERY_S,
+    AskedRedrive,
+    FoundFact,
+    end,
+    lock,
+    missing,
+    on_the_log,
+    waiting,
+)
 from schemas.topics import FACTS
 
-LOOK_EVERY_S = 2.0  # an operator waits for it; a look is one indexed query
-AT_ONCE_MAX = 20  # new facts wait until these are done
-SEARCHED_MAX = 2_000  # records from where the fact should be; aborted ones may be in between
-
-SQL = queries(Path(__file__).parent / "sql" / "redrives.sql")
 log = Log("read-side")
-
-
-class RedriveState(StrEnum):
-    """How far a request is."""
-
-    WAITING = "waiting"
-    APPLIED = "applied"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AskedRedrive:
-    """A request: the branch, the position of the fact, and the probable offset of its record on tickets.facts."""
-
-    flow: str
-    partition: int
-    offset: int
-    index: int
-    place: int
-
-    @property
-    def key(self) -> tuple[str, int, int, int]:
-        """The branch and the fact's position: one request."""
-        return self.flow, self.partition, self.offset, self.index
-
-
-class FoundFact(NamedTuple):
-    """A fact and its record."""
-
-    record: Message
-    fact: RecordedFact
 
 
 class Redrives:
@@ -133,7 +96,7 @@ class Redrives:
 
         async def begin(connection: Connection) -> bool:
             failed.clear()
-            return bool(await connection.fetchval(SQL["lock_redrive"], *asked.key))
+            return await lock(connection, asked)
 
         async def ended(connection: Connection) -> None:
             await end(connection, asked, failed[0].error if failed else "")
@@ -149,38 +112,3 @@ class Redrives:
             index=asked.index,
             applied=bool(results),
         )
-
-
-def on_the_log(asked: AskedRedrive, reader: TopicReader, codec: Codec) -> FoundFact | None:
-    """The fact's record. None if the log does not have it, or not in a readable form. Raises ServiceUnreachable."""
-    return _from(asked, reader, codec, asked.place) or _from(
-        asked, reader, codec, first_fact_at(reader, codec, asked.partition, asked.offset)
-    )
-
-
-async def waiting(connection: Connection, flows: Sequence[str], partitions: Sequence[int]) -> list[AskedRedrive]:
-    """The first AT_ONCE_MAX requests for these flows and partitions."""
-    rows = await connection.fetch(SQL["redrives_waiting"], list(flows), list(partitions), AT_ONCE_MAX)
-    return [AskedRedrive(**dict(row)) for row in rows]
-
-
-async def end(connection: Connection, asked: AskedRedrive, error: str) -> None:
-    """End a request; it has failed if there is an error."""
-    state = RedriveState.FAILED if error else RedriveState.APPLIED
-    await connection.execute(SQL["end_redrive"], *asked.key, state, error)
-
-
-def missing(asked: AskedRedrive) -> str:
-    """The error of a request about a fact that the log does not have."""
-    place = position_text(asked.partition, asked.offset, asked.index)
-    return f"{FACTS}[{asked.partition}] has no readable fact {place}"
-
-
-def _from(asked: AskedRedrive, reader: TopicReader, codec: Codec, start: int) -> FoundFact | None:
-    for record in islice(reader.from_offsets({asked.partition: max(0, start)}), SEARCHED_MAX):
-        fact = codec.decode(record.value())
-        if isinstance(fact, RecordedFact):
-            at = fact.envelope
-            if (at.partition, at.offset, at.index) == asked.key[1:]:
-                return FoundFact(record, fact)
-    return None

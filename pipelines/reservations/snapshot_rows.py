@@ -31,8 +31,6 @@ from schemas.ids import (
 from schemas.statuses import ChoreKind, CodeKind, DisputeStatus, EventStage, RefundOrigin, RefundStatus, WaitlistStatus
 from schemas.ticket_type_terms import TicketTypeTerms
 
-PROJECTIONS = "projections"  # the name of its positions in projection_positions
-
 
 class EventRow(EventTerms, frozen=True, gc=False, kw_only=True):
     """A row of events."""

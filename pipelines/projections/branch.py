@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from connectors.kafka import StopFlag
 from connectors.postgres import Connection, Database
 from connectors.settings import Settings
 from pipelines.branches.branch import Branch, FailedFact, News, Part, Positions
-from pipelines.branches.flow import run_alone
+from pipelines.positions import PROJECTIONS
 from pipelines.projections.changes import Changes
 from pipelines.projections.project import project
-from pipelines.projections.snapshot import PROJECTIONS
 from pipelines.projections.store import write_facts_set_aside, write_rows
 
 CHANNEL = "circle:projected"
@@ -50,8 +48,3 @@ class Projections(Branch[Changes, None]):
 def branch(settings: Settings, _database: Database) -> Projections:
     """The branch of a running platform."""
     return Projections(dedupe="no-dedupe" not in settings.test_switches)
-
-
-def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
-    """Run this branch alone. Returns the process's exit code."""
-    return run_alone(settings, branch, stop)
