@@ -1,4 +1,4 @@
-"""Answers that are written piece by piece."""
+"""Answers that are written piece by piece, and live streams of server-sent events."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from typing import cast
 from api.http.problem import Problem
 from api.http.routing import Call
 from connectors import logs
+
+HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
+HELLO = "retry: 2000\n: connected\n\n"
+HEARTBEAT = ": heartbeat\n\n"
+TICK_S = 0.2  # from one look of a stream to its next: with a look's own time, news come at least every 250 ms
+REST_S = 0.05  # after a look that took longer than a tick: streams leave time to everything else
 
 log = logs.get("api.http.streaming")
 
@@ -33,3 +39,13 @@ async def stream(call: Call, pieces: AsyncGenerator[str, None], content_type: st
             cast("asyncio.Transport", call.request.transport).abort()
             return
         await response.eof()
+
+
+def is_open(call: Call) -> bool:
+    """Whether the stream may continue: the process is not stopping, and neither the token nor its session has ended."""
+    return not call.deps.stopping.is_set() and (call.caller is None or call.deps.tokens.is_open(call.caller))
+
+
+def rest_s(used_s: float) -> float:
+    """How long a stream rests after a look of `used_s`, sending included. The next look is TICK_S after this one."""
+    return max(REST_S, TICK_S - used_s)

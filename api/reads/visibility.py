@@ -14,7 +14,7 @@ import asyncpg
 
 from api.deps import ApiDeps
 from api.http.routing import Call
-from api.routes.events import is_owner
+from api.reads.events import is_owner
 from schemas.ids import EventId, TicketTypeId
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncpg
 from sanic import HTTPResponse
 
 from api.http import cursors
 from api.http.routing import Call, json
-from api.shapes.alerts import AlertOut, AlertsQuery
-from pipelines.monitoring.alert_rules import AlertState, runbook_of
-from schemas.times import utc
+from api.shapes.alerts import AlertsQuery, alert_out
 
 
 async def alerts(call: Call) -> HTTPResponse:
@@ -19,21 +16,3 @@ async def alerts(call: Call) -> HTTPResponse:
     rows = await call.deps.database.rows("alerts", query.firing, value, query.limit + 1)
     page = cursors.page(rows, query.limit, alert_out, lambda row: ("alerts", row["id"], ""))
     return json(page, headers={"cache-control": "no-store"})
-
-
-def alert_out(row: asyncpg.Record) -> AlertOut:
-    state = AlertState.RESOLVED if row["resolved_at"] else AlertState.FIRING
-    return AlertOut(
-        id=row["id"],
-        alert=row["alert"],
-        about=row["about"] or None,
-        severity=row["severity"],
-        status=state,
-        summary=row["summary"],
-        value=row["value"],
-        began_at=utc(row["began_at"]),
-        fired_at=utc(row["fired_at"]),
-        resolved_at=utc(row["resolved_at"]) if row["resolved_at"] else None,
-        reported=row["called_for"] == state,
-        runbook=runbook_of(row["alert"]),
-    )

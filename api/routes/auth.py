@@ -9,7 +9,7 @@ import msgspec
 from sanic import HTTPResponse
 
 from api.auth.attempts import AttemptKind
-from api.auth.factors import Second
+from api.auth.checks import NO_STORE, from_address, second_of
 from api.auth.mail import normalised, spellings
 from api.fairness.rate_limits import (
     ACCOUNT_LOGINS,
@@ -18,9 +18,8 @@ from api.fairness.rate_limits import (
     FACTOR_TRIES,
     KNOWN_LOGINS,
     REGISTRATIONS,
-    Rate,
 )
-from api.http.problem import Problem, invalid
+from api.http.problem import Problem
 from api.http.routing import Call, json
 from api.shapes.accounts import LoginIn, RefreshIn, RegisterIn
 from schemas.ids import UserId
@@ -28,8 +27,6 @@ from schemas.ids import UserId
 _register = msgspec.json.Decoder(RegisterIn)
 _login = msgspec.json.Decoder(LoginIn)
 _refresh = msgspec.json.Decoder(RefreshIn)
-
-NO_STORE = {"cache-control": "no-store"}  # RFC 6749 section 5.1
 
 
 async def register(call: Call) -> HTTPResponse:
@@ -81,13 +78,6 @@ async def jwks(call: Call) -> HTTPResponse:
     return json(call.deps.keys.jwks(), headers={"cache-control": "public, max-age=300"})
 
 
-def second_of(otp: str | msgspec.UnsetType, recovery_code: str | msgspec.UnsetType) -> Second:
-    """The second factor of a request. Raises Problem invalid-request (422) for a code and a recovery code together."""
-    if otp is not msgspec.UNSET and recovery_code is not msgspec.UNSET:
-        raise invalid("recovery_code", "is not allowed together with otp")
-    return Second(*("" if isinstance(one, msgspec.UnsetType) else one for one in (otp, recovery_code)))
-
-
 @asynccontextmanager
 async def _limits_noted(call: Call, user_id: UserId | None = None) -> AsyncIterator[None]:
     """Record in the audit log that a limit refused a login, with the account if it is known."""
@@ -97,8 +87,3 @@ async def _limits_noted(call: Call, user_id: UserId | None = None) -> AsyncItera
         if problem.slug == "rate-limited":
             await call.deps.accounts.attempts.note(AttemptKind.RATE_LIMITED, call.origin, user_id)
         raise
-
-
-async def from_address(call: Call, rate: Rate) -> None:
-    """Take a token of the client address' rate. Raises Problem rate-limited (429)."""
-    await call.deps.shared_limiter.take_of_address(rate, call.address)

@@ -6,24 +6,15 @@ import asyncpg
 import msgspec
 from sanic import HTTPResponse
 
-from api.deps import ApiDeps
 from api.http import cursors
 from api.http.problem import not_found
 from api.http.reasons import for_reason
 from api.http.routing import Call, json
 from api.http.validation import Time
+from api.log.door import Scan, check_in, checked_in_text, event_at_door, first_of, scanned, seen
 from api.log.outcomes import accepted, submit
-from api.routes.door import (
-    Scan,
-    check_in,
-    checked_in_text,
-    event_at_door,
-    first_of,
-    scanned,
-    seen,
-)
-from api.routes.events import pending
-from api.routes.ticket_types import availability_of
+from api.log.writes import pending
+from api.reads.door_counts import counts_of
 from api.shapes.base import PositionOut
 from api.shapes.door import (
     GATE_CHARS_MAX,
@@ -32,12 +23,9 @@ from api.shapes.door import (
     CheckInIn,
     CheckInOut,
     CheckInsQuery,
-    CountsOut,
     DoorTicketOut,
-    GateCount,
     OfflineScan,
     ScanOut,
-    TypeCount,
 )
 from connectors import clock
 from schemas.commands import UndoCheckIn
@@ -117,28 +105,6 @@ async def counts(call: Call, event_id: EventId) -> HTTPResponse:
     """200 with the number of people inside."""
     await event_at_door(call, event_id, to_read=True)
     return json(await counts_of(call.deps, event_id))
-
-
-async def counts_of(deps: ApiDeps, event_id: EventId) -> CountsOut:
-    """An event's counts, at most DOOR_COUNTS_S old. Raises Problem unavailable."""
-    return await deps.door_counts.get(event_id, lambda: _counted(deps, event_id))
-
-
-async def _counted(deps: ApiDeps, event_id: EventId) -> CountsOut:
-    sold = {one.id: one.sold for one in (await availability_of(deps, event_id)).items}
-    rows = await deps.database.rows("door_counts", event_id)
-    refused = await deps.database.row("door_refused", event_id)
-    by_type, by_gate = dict.fromkeys(sold, 0), dict[str, int]()
-    for row in rows:
-        by_type[row["ticket_type_id"]] = by_type.get(row["ticket_type_id"], 0) + row["checked_in"]
-        by_gate[row["gate"]] = by_gate.get(row["gate"], 0) + row["checked_in"]
-    return CountsOut(
-        tickets=sum(sold.values()),
-        checked_in=sum(by_type.values()),
-        refused=refused["refused"] if refused is not None else 0,
-        ticket_types=[TypeCount(one, sold.get(one, 0), inside) for one, inside in by_type.items()],
-        gates=[GateCount(gate or None, inside) for gate, inside in sorted(by_gate.items())],
-    )
 
 
 def _offline(scanner: str, scan: OfflineScan) -> Scan:

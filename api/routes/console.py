@@ -22,13 +22,12 @@ from api.fairness.limits import HEARTBEAT_S, PLATFORM_KEPT_S
 from api.fairness.owner import Lane
 from api.http.problem import Problem, not_found, unavailable
 from api.http.routing import Call, json
+from api.http.streaming import HEADERS, HEARTBEAT, HELLO, is_open
 from api.metrics import METRICS
 from api.reads.health import dying_flows, reports, service_checks
 from api.reads.request_totals import is_counted, request_totals
 from api.reads.slow_requests import SLOW_REQUESTS, together
-from api.routes.alerts import alert_out
-from api.routes.streams import HEADERS, HEARTBEAT, HELLO, is_open
-from api.shapes.alerts import AlertOut
+from api.shapes.alerts import AlertOut, alert_out
 from api.shapes.base import Page
 from api.shapes.console import FiguresOut, FiguresQuery, PlatformOut
 from connectors.age_buckets import AGE_BUCKETS_S

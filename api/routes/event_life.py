@@ -9,7 +9,8 @@ from api.fairness.limits import PROGRAMME_BYTES_MAX
 from api.http import validation
 from api.http.problem import invalid
 from api.http.routing import Call, json
-from api.routes.events import answer, own_writes, owned, pending, replayed, visible, write
+from api.log.writes import own_writes, pending, replayed, write
+from api.reads.events import answer, owned, visible
 from api.shapes.base import Page
 from api.shapes.events import ActivityOut, CancelIn, ScheduleIn
 from schemas.commands import CancelEvent, DeleteEvent, SetSchedule

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from uuid import UUID, uuid4, uuid5
 from zoneinfo import ZoneInfo, available_timezones
 
-import asyncpg
 import msgspec
 from msgspec import UNSET
 from sanic import HTTPResponse
 
 from api.auth.tokens import Role
-from api.fairness.limits import PROJECTION_WAIT_MAX_S
 from api.fairness.rate_limits import SEARCH_COST
 from api.http import cursors, validation
 from api.http.problem import invalid
-from api.http.reasons import for_reason
 from api.http.routing import Call, json
-from api.log.outcomes import Outcome, accepted, submit
-from api.shapes.base import Accepted, PositionOut
-from api.shapes.events import EventIn, EventOut, EventPatch, EventSort, EventsQuery, EventStatus
-from api.shapes.terms import answer_of, terms_in
-from schemas.commands import Command, CreateEvent, PublishEvent, UpdateEvent
+from api.log.writes import new_id, own_writes, write
+from api.reads.events import answer, event_out, owned, visible
+from api.shapes.events import EventIn, EventPatch, EventSort, EventsQuery, EventStatus
+from api.shapes.terms import terms_in
+from schemas.commands import CreateEvent, PublishEvent, UpdateEvent
 from schemas.event_terms import EventTerms
-from schemas.facts import Reason
-from schemas.ids import NO_CATEGORY, AnyId, CategoryId, EventId
-from schemas.statuses import EventStage
+from schemas.ids import NO_CATEGORY, CategoryId, EventId
 from schemas.times import utc
 
 _create = msgspec.json.Decoder(EventIn)
@@ -137,81 +130,6 @@ async def publish(call: Call, event_id: EventId) -> HTTPResponse:
     await owned(call, event_id)
     command = PublishEvent(event_id, call.user_id, call.deps.log_writer.next_id())
     return await answer(call, event_id, await write(call, command))
-
-
-def new_id(call: Call, kind: str, of: Callable[[str], AnyId]) -> AnyId:
-    """A new id of this type. With an Idempotency-Key it is always the same for this user and key."""
-    key = call.optional_idempotency_key()
-    return of(str(uuid4() if key is None else uuid5(UUID(call.user_id), f"{kind}/{key}")))
-
-
-async def write(call: Call, command: Command) -> Outcome:
-    """A command's outcome, after its rows are there. It has no reply if the outcome or the rows take too long.
-
-    Raises the Problem of a refusal.
-    """
-    outcome = await submit(call.deps, command, call.wait_s(), traceparent=call.traceparent)
-    reply = accepted(outcome)
-    if reply is None or await call.deps.watermarks.wait(outcome.partition, outcome.offset, PROJECTION_WAIT_MAX_S):
-        return outcome
-    return msgspec.structs.replace(outcome, reply=None)
-
-
-def pending(identity: str, location: str, outcome: Outcome) -> HTTPResponse:
-    """202: the command is durable, and its result is not visible yet."""
-    body = Accepted(identity, PositionOut(outcome.partition, outcome.offset), outcome.receipt)
-    return json(body, 202, {"location": location})
-
-
-def replayed(outcome: Outcome) -> dict[str, str]:
-    """The header that marks an answer to a repeated request."""
-    return {"idempotency-replayed": "true"} if outcome.reply is not None and outcome.reply.duplicate else {}
-
-
-async def answer(call: Call, event_id: EventId, outcome: Outcome, status: int = 200) -> HTTPResponse:
-    """The event after a write."""
-    location = f"/v1/events/{event_id}"
-    row = await call.deps.database.row("event_by_id", event_id) if outcome.reply is not None else None
-    if row is None:
-        return pending(event_id, location, outcome)
-    headers = replayed(outcome) | ({"location": location} if status == 201 else {})
-    return json(event_out(row), status, headers)
-
-
-async def own_writes(call: Call) -> None:
-    """Wait, for a bounded time, until the user's last write is readable."""
-    if call.caller is not None:
-        last = call.deps.memory.last_written(call.caller.user_id)
-        if last is not None:
-            await call.deps.watermarks.wait(*last, PROJECTION_WAIT_MAX_S)
-
-
-async def visible(call: Call, event_id: EventId) -> asyncpg.Record:
-    """The event's row. Raises Problem event-not-found, also for another organizer's draft."""
-    row = await call.deps.database.row("event_by_id", event_id)
-    gone = row is None or row["status"] == EventStage.DELETED
-    if row is None or gone or (row["status"] == EventStatus.DRAFT and not is_owner(call, row)):
-        raise for_reason(Reason.EVENT_NOT_FOUND, f"there is no event {event_id}", field="event_id")
-    return row
-
-
-async def owned(call: Call, event_id: EventId) -> asyncpg.Record:
-    """The caller's own event. Raises Problem event-not-found or not-owner."""
-    await own_writes(call)
-    row = await visible(call, event_id)
-    if row["organizer_id"] != call.user_id:
-        raise for_reason(Reason.NOT_OWNER, "this is another organizer's event")
-    return row
-
-
-def event_out(row: asyncpg.Record) -> EventOut:
-    """A row as the API shows it."""
-    return answer_of(EventOut, EventTerms, row)
-
-
-def is_owner(call: Call, row: asyncpg.Record) -> bool:
-    """Whether the caller may see what only the event's organizer sees."""
-    return call.caller is not None and (row["organizer_id"] == call.caller.user_id or call.caller.role is Role.ADMIN)
 
 
 async def _category(call: Call, category_id: CategoryId | None) -> CategoryId:

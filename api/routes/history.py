@@ -7,8 +7,8 @@ from sanic import HTTPResponse
 from api.fairness.rate_limits import HISTORY_COST
 from api.http.reasons import for_reason
 from api.http.routing import Call, json
+from api.log.writes import own_writes
 from api.reads.history_worker import Place
-from api.routes.events import own_writes
 from schemas.facts import Reason
 from schemas.ids import ReservationId
 

@@ -11,6 +11,7 @@ from sanic import HTTPResponse
 from api.auth import audit
 from api.auth.accounts import require_open
 from api.auth.audit import AuditKind
+from api.auth.checks import NO_STORE, check_password, from_address, second_of
 from api.auth.factors import otpauth_uri, put_recovery_codes
 from api.auth.mail import normalised
 from api.auth.tokens import Caller
@@ -20,8 +21,6 @@ from api.http import cursors
 from api.http.problem import Problem, not_found
 from api.http.routing import Call, json
 from api.reads.database import SQL, Connection
-from api.routes.auth import NO_STORE, from_address, second_of
-from api.routes.users import check_password
 from api.shapes.accounts import (
     AccessOut,
     CodeConfirmIn,

@@ -13,7 +13,8 @@ from api.http import validation
 from api.http.problem import invalid
 from api.http.reasons import for_reason
 from api.http.routing import Call, json
-from api.routes.events import new_id, owned, pending, replayed, write
+from api.log.writes import new_id, pending, replayed, write
+from api.reads.events import owned
 from api.shapes.base import Page
 from api.shapes.inventory import BlockIn, BlockOut, CodeIn, CodeOut, PoolIn, PoolOut, UnblockIn
 from connectors import clock

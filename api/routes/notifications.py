@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncpg
-import msgspec
 from sanic import HTTPResponse
 
-from api.http import cursors, validation
+from api.http import cursors
 from api.http.problem import Problem, not_found
 from api.http.routing import Call, json
-from api.shapes.reservations import NotificationOut, NotificationsQuery, ReadAllOut, UnreadOut
+from api.shapes.reservations import NotificationsQuery, ReadAllOut, UnreadOut, notification_out
 from connectors import clock
-from schemas.ids import Position, position_text
-from schemas.times import utc
+from schemas.ids import Position
 
 
 async def notifications(call: Call) -> HTTPResponse:
@@ -25,7 +22,7 @@ async def notifications(call: Call) -> HTTPResponse:
     page = cursors.page(
         rows,
         query.limit,
-        out,
+        notification_out,
         lambda row: ("notifications", row["outbound_offset"], str(int(row["partition"] >= 0))),
     )
     return json(page)
@@ -45,7 +42,7 @@ async def read(call: Call, notification: str) -> HTTPResponse:
     row = await call.deps.database.write("notification_read", call.user_id, partition, offset, _now())
     if row is None:
         raise not_found("notification", notification)
-    return json(out(row))
+    return json(notification_out(row))
 
 
 async def read_all(call: Call) -> HTTPResponse:
@@ -62,19 +59,6 @@ async def delete(call: Call, notification: str) -> HTTPResponse:
     if await call.deps.database.write("notification_delete", call.user_id, partition, offset, _now()) is None:
         raise not_found("notification", notification)
     return HTTPResponse(status=204)
-
-
-def out(row: asyncpg.Record) -> NotificationOut:
-    """A row as the API shows it."""
-    return NotificationOut(
-        id=position_text(row["outbound_partition"], row["outbound_offset"]),
-        kind=row["kind"],
-        event_id=row["event_id"],
-        reservation_id=row["reservation_id"],
-        data=msgspec.Raw(row["data"].encode()),
-        created_at=utc(row["created_at"]),
-        read_at=validation.moment_or_none(row["read_at"]),
-    )
 
 
 def _position(text: str) -> tuple[int, int]:

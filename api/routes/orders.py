@@ -18,10 +18,9 @@ from api.http.problem import Problem
 from api.http.reasons import for_reason
 from api.http.routing import Call, json
 from api.http.streaming import stream
+from api.reads.events import organized
 from api.reads.exports import CSV, csv_line
 from api.reads.history_worker import Place
-from api.routes.door import is_admin
-from api.routes.events import own_writes, owned, visible
 from api.shapes.base import PositionOut
 from api.shapes.orders import (
     BuyerOut,
@@ -90,14 +89,6 @@ async def order(call: Call, event_id: EventId, reservation_id: ReservationId) ->
             history=history,
         )
     )
-
-
-async def organized(call: Call, event_id: EventId) -> asyncpg.Record:
-    """The caller's event, or any event for an admin. Raises Problem event-not-found or not-owner."""
-    if not is_admin(call):
-        return await owned(call, event_id)
-    await own_writes(call)
-    return await visible(call, event_id)
 
 
 async def _rows(

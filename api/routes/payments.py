@@ -12,7 +12,7 @@ from sanic import HTTPResponse
 
 from api.http.problem import FieldError, Problem
 from api.http.routing import Call, json
-from api.routes.provider_news import commands_of
+from api.log.provider_news import commands_of
 from api.shapes.payments import PaymentWebhookOut
 from pipelines.payments.providers.stripe import webhook
 from pipelines.platform_settings import PaymentsBy

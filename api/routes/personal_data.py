@@ -12,7 +12,7 @@ from api.fairness.limits import EXPORT_ROWS_AT_ONCE
 from api.fairness.rate_limits import PERSONAL_EXPORTS
 from api.http.routing import Call
 from api.http.streaming import stream
-from api.routes.events import own_writes
+from api.log.writes import own_writes
 
 SECTIONS = (
     "account", "sessions", "known_networks", "security_events", "preferences", "reservations", "payments",

@@ -23,8 +23,9 @@ from api.http.reasons import for_reason, no_event
 from api.http.routing import Call, json
 from api.log.outcomes import Outcome, accepted, receipt_header, submit
 from api.log.watermarks import PendingReservation
+from api.log.writes import own_writes, pending, replayed, write
+from api.reads.events import owned
 from api.reads.visibility import spend_guess
-from api.routes.events import own_writes, owned, pending, replayed, write
 from api.shapes.base import PositionOut
 from api.shapes.reservations import (
     CancelTicketsIn,

@@ -15,13 +15,12 @@ from api.fairness.owner import Lane
 from api.http.problem import Problem
 from api.http.reasons import for_reason
 from api.http.routing import Call, json
+from api.http.streaming import HEADERS, HEARTBEAT, HELLO, is_open, rest_s
+from api.reads.availability import availability_of
+from api.reads.events import organized, visible
 from api.reads.seat_feeds import SeatPicture
+from api.reads.seats_now import picture_of
 from api.reads.visibility import Sight, sight
-from api.routes.events import visible
-from api.routes.orders import organized
-from api.routes.seats import picture_of
-from api.routes.streams import HEADERS, HEARTBEAT, HELLO, is_open, rest_s
-from api.routes.ticket_types import availability_of
 from api.shapes.console import (
     MinuteOut,
     MoneyOut,

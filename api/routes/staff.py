@@ -9,12 +9,11 @@ from sanic import HTTPResponse
 from api.http import cursors, validation
 from api.http.reasons import for_reason
 from api.http.routing import Call, json
+from api.log.writes import own_writes, pending, replayed, write
+from api.reads.events import event_out, is_admin, owned, visible
 from api.reads.receivers import receiver_named
-from api.routes.door import is_admin
-from api.routes.events import event_out, own_writes, owned, pending, replayed, visible, write
-from api.routes.transfers import about_event
 from api.shapes.base import PageQuery
-from api.shapes.door import InvitationOut, StaffIn, StaffOut, StaffStatus
+from api.shapes.door import InvitationOut, StaffIn, StaffOut, StaffStatus, about_event
 from connectors import clock
 from schemas.commands import AddStaff, AnswerInvitation, RemoveStaff
 from schemas.facts import Reason

@@ -16,22 +16,18 @@ from api.fairness.limits import DOOR_COUNTS_S, HEARTBEAT_S, SSE_BATCH_MAX, STREA
 from api.fairness.owner import Lane
 from api.http.problem import FieldError, Problem
 from api.http.routing import Call, json, stamped
+from api.http.streaming import HEADERS, HEARTBEAT, HELLO, is_open, rest_s
+from api.log.door import works_at_door
+from api.reads.availability import availability_seen
+from api.reads.door_counts import counts_of
+from api.reads.events import visible
 from api.reads.visibility import sight
-from api.routes.check_ins import counts_of
-from api.routes.door import works_at_door
-from api.routes.events import visible
-from api.routes.notifications import out
-from api.routes.ticket_types import availability_seen
 from api.shapes.base import StreamQuery, StreamTicketIn, StreamTicketOut
 from api.shapes.events import EventStreamQuery
+from api.shapes.reservations import notification_out
 from schemas.field_types import LONG_MAX
 from schemas.ids import EventId, Position, position_text
 
-HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
-HELLO = "retry: 2000\n: connected\n\n"
-HEARTBEAT = ": heartbeat\n\n"
-TICK_S = 0.2  # from one look of a stream to its next: with a look's own time, news come at least every 250 ms
-REST_S = 0.05  # after a look that took longer than a tick: streams leave time to everything else
 PARTITION_MAX = 2**31 - 1
 START, FIRST = "start", (-1, 0)  # no id comes before the first message's, so the client sends a word
 _ticket = msgspec.json.Decoder(StreamTicketIn)
@@ -55,7 +51,7 @@ async def notifications(call: Call) -> HTTPResponse | None:
                 rows = []
             for row in rows:
                 after = row["outbound_offset"], row["outbound_partition"]
-                notification = out(row)
+                notification = notification_out(row)
                 await response.send(_event(notification.id, notification.kind, notification))
             if len(rows) < SSE_BATCH_MAX and not await _wait(news, call):
                 await response.send(HEARTBEAT)
@@ -110,16 +106,6 @@ async def ticket(call: Call) -> HTTPResponse:
     assert call.caller is not None
     issued = await call.deps.stream_tickets.issue(call.caller, path)
     return json(StreamTicketOut(issued, STREAM_TICKET_TTL_S), 201)
-
-
-def is_open(call: Call) -> bool:
-    """Whether the stream may continue: the process is not stopping, and neither the token nor its session has ended."""
-    return not call.deps.stopping.is_set() and (call.caller is None or call.deps.tokens.is_open(call.caller))
-
-
-def rest_s(used_s: float) -> float:
-    """How long a stream rests after a look of `used_s`, sending included. The next look is TICK_S after this one."""
-    return max(REST_S, TICK_S - used_s)
 
 
 async def _wait(news: asyncio.Event, call: Call) -> bool:

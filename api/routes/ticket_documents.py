@@ -11,7 +11,7 @@ from api.fairness.rate_limits import DRAWING_COST
 from api.http.problem import not_found
 from api.http.reasons import for_reason
 from api.http.routing import Call
-from api.routes.events import own_writes
+from api.log.writes import own_writes
 from pipelines.documents import qr
 from pipelines.documents.calendar_entry import calendar_entry
 from pipelines.documents.ticket import PrintableTicket

@@ -8,18 +8,16 @@ from msgspec import UNSET
 from msgspec.structs import asdict
 from sanic import HTTPResponse
 
-from api.deps import ApiDeps
 from api.http.problem import invalid
 from api.http.reasons import for_reason
 from api.http.routing import Call, json
-from api.reads.event_hashes import event_hashes
-from api.reads.visibility import Sight, sight
-from api.routes.events import new_id, own_writes, owned, pending, replayed, visible, write
+from api.log.writes import new_id, own_writes, pending, replayed, write
+from api.reads.availability import availability_seen
+from api.reads.events import owned, visible
+from api.reads.visibility import sight
 from api.shapes.base import Page
 from api.shapes.events import (
     AccessCodeQuery,
-    AvailabilityOut,
-    EventAvailabilityOut,
     General,
     Price,
     Seated,
@@ -28,7 +26,6 @@ from api.shapes.events import (
     TicketTypePatch,
 )
 from api.shapes.terms import answer_of, terms_in
-from connectors import logs
 from pipelines.payments.providers.stripe.money import problem_of_price
 from pipelines.platform_settings import PaymentsBy
 from pipelines.reservations.core.limits import SEATS_PER_SECTION_MAX
@@ -41,21 +38,6 @@ from schemas.ticket_type_terms import TicketTypeTerms
 
 _create = msgspec.json.Decoder(TicketTypeIn)
 _patch = msgspec.json.Decoder(TicketTypePatch)
-
-
-class _Counts(msgspec.Struct):
-    total: int
-    available: int
-    held: int
-    sold: int
-    blocked: int = 0  # missing in data of an older version
-    waiting: int = 0
-
-
-_counts = msgspec.json.Decoder(_Counts)
-
-
-log = logs.get("api.availability")
 
 
 async def ticket_types(call: Call, event_id: EventId) -> HTTPResponse:
@@ -155,47 +137,6 @@ async def availability(call: Call, event_id: EventId) -> HTTPResponse:
     code = call.query(AccessCodeQuery).access_code
     eyes = await sight(call, await visible(call, event_id), code)
     return json(await availability_seen(call.deps, event_id, eyes), tagged=True)
-
-
-async def availability_seen(deps: ApiDeps, event_id: EventId, eyes: Sight) -> EventAvailabilityOut:
-    """The availability of the ticket types that a caller sees."""
-    whole = await availability_of(deps, event_id)
-    seen = await eyes.among(deps, event_id, [one.id for one in whole.items])
-    return EventAvailabilityOut(event_id, [one for one in whole.items if one.id in seen], whole.source)
-
-
-async def availability_of(deps: ApiDeps, event_id: EventId) -> EventAvailabilityOut:
-    """The current availability. Concurrent requests for the same event share one read."""
-    return await deps.availability.get(event_id, lambda: _availability(deps, event_id))
-
-
-async def _availability(deps: ApiDeps, event_id: EventId) -> EventAvailabilityOut:
-    """The availability of all ticket types, also hidden ones: from Redis, where the reservations worker writes it, or
-    from Postgres if Redis does not answer or has no readable data."""
-    (counters,) = await event_hashes(deps, event_id, "availability")
-    try:
-        items = [
-            AvailabilityOut(TicketTypeId(key.decode()), **asdict(_counts.decode(text)))
-            for key, text in counters.items()
-        ]
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        log.warning("redis.nonsense", event=event_id, error=str(error))
-        items = []
-    if items:
-        return EventAvailabilityOut(event_id, items, "redis")
-    items = [
-        AvailabilityOut(
-            id=row["id"],
-            total=row["total"],
-            available=max(0, row["free"]),
-            held=row["held"],
-            sold=row["sold"],
-            blocked=row["blocked"],
-            waiting=row["waiting"],
-        )
-        for row in await deps.database.rows("availability_from_rows", event_id)
-    ]
-    return EventAvailabilityOut(event_id, items, "postgres")
 
 
 def _out(row: asyncpg.Record) -> TicketTypeOut:

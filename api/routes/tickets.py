@@ -11,8 +11,9 @@ from api.http import cursors, validation
 from api.http.problem import not_found
 from api.http.reasons import for_reason
 from api.http.routing import Call, json
-from api.routes.door import is_admin, seen
-from api.routes.events import own_writes
+from api.log.door import seen
+from api.log.writes import own_writes
+from api.reads.events import is_admin
 from api.shapes.events import EventStatus
 from api.shapes.reservations import CodeProblem, TicketOut, TicketsQuery, ValidateIn, ValidationOut
 from api.ticket_codes import ForgedCode, SignedTicket

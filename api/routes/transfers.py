@@ -12,17 +12,15 @@ from api.http import cursors, validation
 from api.http.problem import not_found
 from api.http.reasons import for_reason
 from api.http.routing import Call, json
+from api.log.writes import own_writes, pending, replayed, write
 from api.reads.receivers import receiver_named
-from api.routes.events import own_writes, pending, replayed, write
-from api.shapes.door import OccasionOut, TransferIn, TransferOut, TransfersQuery, TransferView
+from api.shapes.door import TransferIn, TransferOut, TransfersQuery, TransferView, about_event
 from connectors import clock
 from schemas.commands import AnswerTransfer, TransferTicket
 from schemas.facts import Reason
 from schemas.ids import TicketId, TransferId, UserId
-from schemas.statuses import EventStage, OfferAnswer, TransferStatus
+from schemas.statuses import OfferAnswer, TransferStatus
 from schemas.times import utc
-
-SHOWN = frozenset({EventStage.PUBLISHED, EventStage.CANCELLED, EventStage.ENDED})
 
 _transfer = msgspec.json.Decoder(TransferIn)
 
@@ -91,13 +89,6 @@ async def decline(call: Call, transfer_id: TransferId) -> HTTPResponse:
 async def withdraw(call: Call, transfer_id: TransferId) -> HTTPResponse:
     """200 after the caller's offer is withdrawn."""
     return await _answer(call, transfer_id, OfferAnswer.WITHDRAW, TransferStatus.WITHDRAWN)
-
-
-def about_event(row: asyncpg.Record) -> OccasionOut | None:
-    """The event of an offer. None for a draft, whose texts only its organizer may read."""
-    if row["event_status"] not in SHOWN:
-        return None
-    return OccasionOut(row["title"], row["venue"], utc(row["starts_at"]), utc(row["ends_at"]))
 
 
 async def _answer(call: Call, transfer_id: TransferId, answer: OfferAnswer, status: TransferStatus) -> HTTPResponse:

@@ -8,12 +8,11 @@ from typing import TypeVar
 import msgspec
 from sanic import HTTPResponse
 
+from api.auth.checks import NO_STORE, check_password
 from api.auth.tokens import RANK, Role
-from api.fairness.rate_limits import PASSWORD_CHECKS
 from api.http.problem import Problem, invalid, not_found
 from api.http.routing import Call, json
-from api.routes.auth import NO_STORE
-from api.routes.events import own_writes
+from api.log.writes import own_writes
 from api.shapes.accounts import EraseIn, OrganizerOut, PublicUserOut, UserPatch
 from connectors import clock
 from schemas.ids import UserId
@@ -81,13 +80,6 @@ async def user(call: Call, user_id: UserId) -> HTTPResponse:
             id=row["id"], name=row["name"], role=Role(row["role"]), description=row["description"], links=row["links"]
         )
     )
-
-
-async def check_password(call: Call, password: str, *, field: str = "current_password") -> None:
-    """Check the caller's password; guesses count for their session. Raises Problem invalid-credentials (401)."""
-    assert call.caller is not None
-    await call.deps.shared_limiter.take(PASSWORD_CHECKS, f"{call.user_id} {call.caller.session_id}")
-    await call.deps.accounts.check_password(call.caller, password, field=field)
 
 
 def _may_see_buyer(call: Call, user_id: UserId) -> bool:

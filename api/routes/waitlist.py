@@ -12,7 +12,8 @@ from api.http import cursors, validation
 from api.http.problem import Problem
 from api.http.reasons import for_reason, no_event
 from api.http.routing import Call, json
-from api.routes.events import own_writes, owned, pending, replayed, write
+from api.log.writes import own_writes, pending, replayed, write
+from api.reads.events import owned
 from api.shapes.base import PageQuery
 from api.shapes.inventory import EntryOut, WaitIn, WaitlistQuery
 from schemas.commands import JoinWaitlist, LeaveWaitlist

@@ -16,7 +16,7 @@ from api.fairness.limits import WEBHOOK_OVERLAP_S, WEBHOOK_RESOLVE_S, WEBHOOKS_M
 from api.http import cursors
 from api.http.problem import Problem, invalid, not_found
 from api.http.routing import Call, json
-from api.routes.events import owned
+from api.reads.events import owned
 from api.shapes.base import PageQuery
 from api.shapes.channels import DeliveriesQuery, DeliveryOut, WebhookIn, WebhookOut, WebhookPatch
 from connectors import clock

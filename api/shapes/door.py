@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
+import asyncpg
 import msgspec
 from msgspec import Meta
 
@@ -14,7 +15,8 @@ from api.http.validation import Id, Time
 from api.reads.texts import LINE
 from api.shapes.base import PageQuery, PositionOut, Request
 from schemas.ids import EventId, TicketId, TicketTypeId, TransferId, UserId
-from schemas.statuses import CheckInKind
+from schemas.statuses import CheckInKind, EventStage
+from schemas.times import utc
 
 CODE_EXAMPLE = "AXq0dW8mVb3oJtq2x5Zr7yTgHc9LpKfEs6AuInZ4Qm1xkq0d"
 
@@ -267,3 +269,13 @@ class TransferView(msgspec.Struct, frozen=True, kw_only=True):
     offered_at: datetime
     expires_at: datetime
     ended_at: datetime | None
+
+
+SHOWN = frozenset({EventStage.PUBLISHED, EventStage.CANCELLED, EventStage.ENDED})
+
+
+def about_event(row: asyncpg.Record) -> OccasionOut | None:
+    """The event of an offer. None for a draft, whose texts only its organizer may read."""
+    if row["event_status"] not in SHOWN:
+        return None
+    return OccasionOut(row["title"], row["venue"], utc(row["starts_at"]), utc(row["ends_at"]))

@@ -6,14 +6,17 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
+import asyncpg
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from api.http import validation
 from api.http.validation import Id
 from api.shapes.base import Now, PageQuery, PositionOut, Request
 from api.shapes.door import Seen
 from pipelines.reservations.core.limits import CODE_CHARS_MAX, PRICE_MINOR_MAX, SEATS_PER_ORDER_MAX
-from schemas.ids import DisputeId, EventId, PaymentId, RefundId, ReservationId, TicketId, TicketTypeId
+from schemas.ids import DisputeId, EventId, PaymentId, RefundId, ReservationId, TicketId, TicketTypeId, position_text
+from schemas.times import utc
 
 # A seat label is at most "AAA-99999". `(?!\n)` because `$` alone also matches before a final line feed.
 Seat = Annotated[str, Meta(min_length=3, max_length=9, pattern=r"^[A-Z]{1,3}-[1-9][0-9]{0,4}(?!\n)$")]
@@ -238,3 +241,16 @@ class ReadAllOut(msgspec.Struct, frozen=True):
     """How many notifications were marked as read."""
 
     marked: int
+
+
+def notification_out(row: asyncpg.Record) -> NotificationOut:
+    """A row as the API shows it."""
+    return NotificationOut(
+        id=position_text(row["outbound_partition"], row["outbound_offset"]),
+        kind=row["kind"],
+        event_id=row["event_id"],
+        reservation_id=row["reservation_id"],
+        data=msgspec.Raw(row["data"].encode()),
+        created_at=utc(row["created_at"]),
+        read_at=validation.moment_or_none(row["read_at"]),
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from api.routes.streams import REST_S, TICK_S, rest_s
+from api.http.streaming import REST_S, TICK_S, rest_s
 
 NEWS_S_MAX = 0.25  # the promise to a watcher
 

@@ -12,7 +12,7 @@ from api.fairness.limits import SEATS_AT_ONCE_MAX
 from api.reads.seat_documents import DEFLATE_END
 from api.reads.seat_maps import SeatMaps
 from api.reads.seat_sections import RAW_DEFLATE, STATUSES, SeatSection, SectionBody, Sections, pack, pieces, version_of
-from api.routes.seats import sections_of, taken
+from api.reads.seats_now import sections_of, taken
 from api.shapes.events import SeatOut, SeatStatus, SectionOut
 from pipelines.reservations.core.seating import row_label
 

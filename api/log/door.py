@@ -14,13 +14,13 @@ from datetime import datetime
 import asyncpg
 import msgspec
 
-from api.auth.tokens import Role
 from api.fairness.limits import PROJECTION_WAIT_MAX_S
 from api.http.reasons import for_reason
 from api.http.routing import Call
 from api.http.validation import TIME_MAX, TIME_MIN
 from api.log.outcomes import submit
-from api.routes.events import own_writes
+from api.log.writes import own_writes
+from api.reads.events import is_admin
 from api.shapes.base import PositionOut
 from api.shapes.door import ScanOut, Seen
 from api.shapes.events import EventStatus
@@ -95,11 +95,6 @@ async def works_at_door(call: Call, event_id: EventId) -> bool:
         return False
     row = await call.deps.database.row("door_of_event", event_id, call.user_id)
     return row is not None and (row["organizer_id"] == call.user_id or row["staff"] or is_admin(call))
-
-
-def is_admin(call: Call) -> bool:
-    """Whether the caller's token has the role of an administrator."""
-    return call.caller is not None and call.caller.role is Role.ADMIN
 
 
 async def check_in(call: Call, event: asyncpg.Record, scans: Sequence[Scan]) -> list[ScanOut]:
