@@ -6,7 +6,6 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-import asyncpg
 from redis.asyncio import Redis
 
 from api.auth.accounts import Accounts
@@ -17,7 +16,6 @@ from api.auth.mailboxes import Mailboxes
 from api.auth.mailed_links import MailedLinks
 from api.auth.passwords import Passwords
 from api.auth.secret_box import Sealer
-from api.auth.sessions import CHANNEL as SESSIONS_CHANNEL
 from api.auth.sessions import Sessions
 from api.auth.stream_tickets import StreamTickets
 from api.auth.tokens import AccessTokens
@@ -25,7 +23,6 @@ from api.fairness.admission import Admission
 from api.fairness.background import Background
 from api.fairness.guesses import Guesses
 from api.fairness.limits import (
-    ACCESS_TOKEN_TTL_S,
     DOOR_COUNTS_S,
     DOORS_COUNTED_MAX,
     HIDDEN_TYPES_MAX,
@@ -47,35 +44,31 @@ from api.fairness.shared_rate_limits import SharedLimiter
 from api.fairness.shares import Places
 from api.fairness.short_cache import ShortCache
 from api.http.representation import Representations
+from api.listening import Listening
 from api.log.announcements import Announcements
 from api.log.ends import LogEnds
-from api.log.seals import Seals
 from api.log.sold_out import SoldOutRequests
-from api.log.watermarks import Memory, PendingReservation, RecentIds, Watermarks
+from api.log.watermarks import Memory, RecentIds, Watermarks
 from api.log.writer import LogWriter
 from api.metrics import METRICS
 from api.reads.database import QueryPool
-from api.reads.existence import PUBLIC, Existence
+from api.reads.existence import Existence
 from api.reads.history import History
 from api.reads.listeners import Live
 from api.reads.seat_feeds import SeatFeeds
 from api.reads.seat_maps import SeatMaps
 from api.reads.slow_requests import SlowRequests
+from api.reads.stored_state import StoredState
 from api.reads.subscriptions import Subscriptions
 from api.shapes.console import SalesOut
 from api.shapes.door import CountsOut
-from api.shapes.events import EventAvailabilityOut, EventStatus
+from api.shapes.events import EventAvailabilityOut
 from api.ticket_codes import TicketCodes
 from connectors import redis_clients
 from pipelines.documents.printed import Printer
 from pipelines.payments.providers.stripe.api import StripeApi
 from pipelines.platform_settings import PaymentsBy, PlatformSettings
-from schemas.ids import MS_PER_S, EventId, ReservationId, SessionId, TicketTypeId, UserId
-from schemas.replies import REPLY_CHANNEL_PREFIX
-
-PROJECTED_CHANNEL = "circle:projected"
-NOTIFIED_CHANNEL = "circle:notified"
-WRITTEN_CHANNEL = "circle:written"
+from schemas.ids import TicketTypeId
 
 
 @dataclass(kw_only=True, slots=True)
@@ -84,48 +77,57 @@ class ApiDeps:
 
     settings: PlatformSettings
     keys: KeyRing
-    tokens: AccessTokens
-    codes: TicketCodes
-    limiter: RateLimiter
-    shared_limiter: SharedLimiter
     database: QueryPool
     redis: Redis
-    redis_reads: Places
-    availability: SharedFetch[EventAvailabilityOut]
-    seat_maps: SeatMaps
-    seat_feeds: SeatFeeds
-    platform: ShortCache[bytes]
-    sales: ShortCache[SalesOut]
-    events: Existence
-    log_ends: LogEnds
+
     log_writer: LogWriter
+    log_ends: LogEnds
+    admission: Admission
     sold_out: SoldOutRequests
+    commands: Places = field(default_factory=lambda: Places(LOG, "requests to the log"))
+
     subscriptions: Subscriptions
     watermarks: Watermarks
     memory: Memory
-    webhooks: RecentIds
     announcements: Announcements
     live: Live
+    events: Existence
+
+    sessions: Sessions
+    tokens: AccessTokens
     passwords: Passwords
+    factors: Factors
     accounts: Accounts
     mailed: MailedLinks
-    factors: Factors
-    history: History
-    drawing: Background
-    scans: Background
-    commands: Places
-    admission: Admission
-    door_counts: ShortCache[CountsOut]
-    hidden_types: ShortCache[dict[TicketTypeId, bool]]
-    guesses: Guesses
-    exports: Places
-    printer: Printer
-    sessions: Sessions
-    stripe: StripeApi | None = None  # for facts that a webhook leaves out; None without Stripe
-    figures: ShortCache[bytes]
-    slow: SlowRequests = field(default_factory=SlowRequests)
-    representations: Representations
     stream_tickets: StreamTickets
+
+    limiter: RateLimiter
+    shared_limiter: SharedLimiter
+    guesses: Guesses
+
+    codes: TicketCodes
+    printer: Printer = field(default_factory=Printer)
+    drawing: Background = field(default_factory=lambda: Background(DRAWING, "drawings"))
+    scans: Background = field(default_factory=lambda: Background(SCANS, "batches of scans"))
+    exports: Places = field(default_factory=lambda: Places(EXPORTS, "exports"))
+    history: History
+    stripe: StripeApi | None  # for facts that a webhook leaves out; None without Stripe
+    webhooks: RecentIds = field(default_factory=lambda: RecentIds(WEBHOOKS_REMEMBERED_MAX))
+
+    redis_reads: Places = field(default_factory=lambda: Places(REDIS_READS, "reads"))
+    availability: SharedFetch[EventAvailabilityOut] = field(default_factory=SharedFetch)
+    seat_maps: SeatMaps = field(default_factory=SeatMaps)
+    seat_feeds: SeatFeeds = field(default_factory=SeatFeeds)
+    representations: Representations = field(default_factory=Representations)
+    platform: ShortCache[bytes] = field(default_factory=lambda: ShortCache(PLATFORM_KEPT_S, 1))
+    sales: ShortCache[SalesOut] = field(default_factory=lambda: ShortCache(SALES_KEPT_S, SALES_KEPT_MAX))
+    figures: ShortCache[bytes] = field(default_factory=lambda: ShortCache(METRICS_KEPT_S, 2))
+    door_counts: ShortCache[CountsOut] = field(default_factory=lambda: ShortCache(DOOR_COUNTS_S, DOORS_COUNTED_MAX))
+    hidden_types: ShortCache[dict[TicketTypeId, bool]] = field(
+        default_factory=lambda: ShortCache(HIDDEN_TYPES_S, HIDDEN_TYPES_MAX)
+    )
+    slow: SlowRequests = field(default_factory=SlowRequests)
+
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _redis: tuple[Redis, ...] = ()
     _tasks: tuple[asyncio.Task[None], ...] = ()
@@ -138,134 +140,52 @@ class ApiDeps:
         redis, limits, telling = (
             _redis(settings, size) for size in (REDIS_READS_MAX, REDIS_LIMITS_MAX, REDIS_TELLING_MAX)
         )
-
-        async def ended() -> list[SessionId]:
-            rows: list[asyncpg.Record] = await database.rows("sessions_ended", ACCESS_TOKEN_TTL_S)
-            return [row["session_id"] for row in rows]
-
-        written = Seals(keys, WRITTEN_CHANNEL)
-        sessions = Sessions(telling, ended, Seals(keys, SESSIONS_CHANNEL))
-        tokens, passwords = AccessTokens(keys, ended=sessions.ended), Passwords()
-        factors = Factors(database, Sealer(keys))
-        channel = REPLY_CHANNEL_PREFIX + instance
-        live, memory = Live(wanted=lambda wanted: subscriptions.want(NOTIFIED_CHANNEL, wanted)), Memory()
-
-        async def reservations(since_us: int, count: int) -> list[tuple[ReservationId, PendingReservation]]:
-            rows: list[asyncpg.Record] = await database.rows("reservations_since", since_us, count)
-            return [
-                (row["id"], PendingReservation(*(row[name] for name in PendingReservation.__struct_fields__)))
-                for row in rows
-            ]
-
-        announcements = Announcements(
-            instance,
-            memory,
-            publish=lambda data: telling.publish(WRITTEN_CHANNEL, written.seal(data)),
-            recent=reservations,
-            known=lambda event_id: events.made(event_id),
-            listening=lambda: subscriptions.connected.is_set(),
-        )
-        admission = Admission(
-            partitions=settings.partitions,
-            target_s=settings.admission_target_ms / MS_PER_S,
-            hears=lambda: subscriptions.connected.is_set(),
-        )
-        log_writer = LogWriter(
-            settings,
-            reply_to=channel,
-            key=keys.current,
-            written=announcements.written,
-            unasked=admission.replied,
-        )
-
-        async def positions() -> list[tuple[int, int]]:
-            rows: list[asyncpg.Record] = await database.rows("positions_projected")
-            return [(row["partition"], row["offset"]) for row in rows]
-
-        def told_of_writes(data: bytes) -> None:
-            message = written.open(data)
-            if message is not None:
-                announcements.message(message)
-
-        async def caught_up() -> None:
-            live.wake_all()
-            announcements.catch_up()
-            sessions.reload()
-            await watermarks.refresh()
-
-        async def draft_of(event_id: EventId) -> UserId | None:
-            row = await database.row("event_by_id", event_id)
-            return None if row is None else row["organizer_id"] if row["status"] == EventStatus.DRAFT else PUBLIC
-
-        watermarks, log_ends = Watermarks(positions), LogEnds(settings)
-        events = Existence(draft_of=draft_of, end_of=log_ends.of, watermarks=watermarks, partitions=settings.partitions)
+        heard = Listening(settings, keys, instance, stored=StoredState(database), telling=telling)
         shared_limiter = SharedLimiter(limits, settings.rate_limit_scale)
-        handlers = {
-            channel: log_writer.replies,
-            PROJECTED_CHANNEL: watermarks.message,
-            NOTIFIED_CHANNEL: live.message,
-            WRITTEN_CHANNEL: told_of_writes,
-            SESSIONS_CHANNEL: sessions.message,
-        }
-        subscriptions = Subscriptions(
-            settings.redis_url, handlers, caught_up, on_demand={NOTIFIED_CHANNEL: live.wake_all}
-        )
-        stripe = None
-        if settings.payments is PaymentsBy.STRIPE and settings.stripe_api_key is not None:
-            stripe = StripeApi(settings.stripe_api_key, settings.stripe_api_url)
+        tokens, passwords = AccessTokens(keys, ended=heard.sessions.ended), Passwords()
+        factors = Factors(database, Sealer(keys))
         return cls(
             settings=settings,
-            stripe=stripe,
             keys=keys,
-            tokens=tokens,
-            codes=TicketCodes(keys),
-            limiter=RateLimiter(settings.rate_limit_scale),
             database=database,
-            shared_limiter=shared_limiter,
             redis=redis,
             _redis=(redis, limits, telling),
-            redis_reads=Places(REDIS_READS, "reads"),
-            availability=SharedFetch(),
-            seat_maps=SeatMaps(),
-            seat_feeds=SeatFeeds(),
-            platform=ShortCache(PLATFORM_KEPT_S, 1),
-            sales=ShortCache(SALES_KEPT_S, SALES_KEPT_MAX),
-            events=events,
-            log_ends=log_ends,
-            log_writer=log_writer,
-            sold_out=SoldOutRequests(log_writer, on=settings.edge_refusals),
-            subscriptions=subscriptions,
-            watermarks=watermarks,
-            webhooks=RecentIds(WEBHOOKS_REMEMBERED_MAX),
-            memory=memory,
-            announcements=announcements,
-            live=live,
+            # the log
+            log_writer=heard.log_writer,
+            log_ends=heard.log_ends,
+            admission=heard.admission,
+            sold_out=SoldOutRequests(heard.log_writer, on=settings.edge_refusals),
+            # what is heard of it
+            subscriptions=heard.subscriptions,
+            watermarks=heard.watermarks,
+            memory=heard.memory,
+            announcements=heard.announcements,
+            live=heard.live,
+            events=heard.events,
+            # people
+            sessions=heard.sessions,
+            tokens=tokens,
             passwords=passwords,
-            history=History(settings),
-            drawing=Background(DRAWING, "drawings"),
-            scans=Background(SCANS, "batches of scans"),
-            commands=Places(LOG, "requests to the log"),
-            admission=admission,
-            printer=Printer(),
+            factors=factors,
             accounts=Accounts(
                 database=database,
                 passwords=passwords,
                 tokens=tokens,
-                sessions=sessions,
+                sessions=heard.sessions,
                 factors=factors,
                 mailboxes=Mailboxes(keys),
                 attempts=Attempts(database),
             ),
-            mailed=MailedLinks(database, passwords, sessions),
-            factors=factors,
-            sessions=sessions,
-            figures=ShortCache(METRICS_KEPT_S, 2),
-            representations=Representations(),
+            mailed=MailedLinks(database, passwords, heard.sessions),
             stream_tickets=StreamTickets(redis, keys, tokens),
-            door_counts=ShortCache(DOOR_COUNTS_S, DOORS_COUNTED_MAX),
-            hidden_types=ShortCache(HIDDEN_TYPES_S, HIDDEN_TYPES_MAX),
+            # limits
+            limiter=RateLimiter(settings.rate_limit_scale),
+            shared_limiter=shared_limiter,
             guesses=Guesses(shared_limiter),
-            exports=Places(EXPORTS, "exports"),
+            # tickets and the past
+            codes=TicketCodes(keys),
+            history=History(settings),
+            stripe=_stripe(settings),
         )
 
     def listen(self) -> None:
@@ -315,3 +235,9 @@ def _redis(settings: PlatformSettings, connections: int) -> Redis:
         socket_timeout=REDIS_TIMEOUT_S,
         socket_connect_timeout=REDIS_TIMEOUT_S,
     )
+
+
+def _stripe(settings: PlatformSettings) -> StripeApi | None:
+    if settings.payments is not PaymentsBy.STRIPE or settings.stripe_api_key is None:
+        return None
+    return StripeApi(settings.stripe_api_key, settings.stripe_api_url)

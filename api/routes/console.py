@@ -20,6 +20,7 @@ from sanic import HTTPResponse
 from api.deps import ApiDeps
 from api.fairness.limits import HEARTBEAT_S, PLATFORM_KEPT_S
 from api.fairness.owner import Lane
+from api.http.pages import FILES, page
 from api.http.problem import Problem, not_found, unavailable
 from api.http.routing import Call, json
 from api.http.streaming import HEADERS, HEARTBEAT, HELLO, is_open
@@ -35,7 +36,6 @@ from pipelines.monitoring.alert_rules import RUNBOOKS
 from pipelines.monitoring.figure_history import FigureSample
 from schemas.ids import EventId
 
-FILES = Path(__file__).parent.parent / "pages" / "console"
 RUNBOOK_FILES = Path(__file__).parents[2] / RUNBOOKS
 TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -44,16 +44,6 @@ TYPES = {
     ".svg": "image/svg+xml",
 }
 ALERTS_SHOWN_MAX = 50
-POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-HTML_HEADERS = {
-    "content-security-policy": POLICY,
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-cache",
-}
 FILE_HEADERS = {"x-content-type-options": "nosniff", "cache-control": "no-cache"}
 
 
@@ -166,16 +156,6 @@ async def _firing(deps: ApiDeps) -> list[AlertOut] | None:
         return [alert_out(row) for row in await deps.database.rows("alerts", True, None, ALERTS_SHOWN_MAX)]
     except Problem:
         return None
-
-
-def page(name: str) -> HTTPResponse:
-    """200 with one of the console's pages."""
-    return HTTPResponse(_text(name), headers=HTML_HEADERS, content_type="text/html; charset=utf-8")
-
-
-@cache
-def _text(name: str) -> bytes:
-    return (FILES / name).read_bytes()
 
 
 @cache

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sanic import HTTPResponse
 
+from api.http.pages import page
 from api.http.routing import Call, json
 from api.reads.public_status import PublicStatus
-from api.routes.console import page
 
 
 async def status_page(_call: Call) -> HTTPResponse:
