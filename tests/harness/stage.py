@@ -47,6 +47,10 @@ class Stage:
         self.reservations, *self.others = self.crew.start("reservations", *OTHERS)
         return self
 
+    @property
+    def read_side(self) -> Worker:
+        return self.others[OTHERS.index("read-side")]
+
     def drop(self, **options: Any) -> Drop:
         """A drop of its own events, on sale."""
         made = Drop(self.settings, seed=len(self.drops) + 1, **options)
