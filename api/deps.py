@@ -65,7 +65,7 @@ from api.shapes.door import CountsOut
 from api.shapes.events import EventAvailabilityOut
 from api.ticket_codes import TicketCodes
 from connectors import redis_clients
-from pipelines.documents.printed import Printer
+from pipelines.documents.ticket_page import Printer
 from pipelines.payments.providers.stripe.api import StripeApi
 from pipelines.platform_settings import PaymentsBy, PlatformSettings
 from schemas.ids import TicketTypeId

@@ -25,7 +25,7 @@ from schemas.facts import EventCreated, RecordedFact
 from schemas.ids import EventId
 from schemas.topics import COMMANDS, FACTS
 
-TOLD_EVERY = 5_000
+REPORTED_EVERY = 5_000
 
 
 class BoundExceeded(CircleError):
@@ -101,7 +101,7 @@ def _facts(
         offset = -1
         for message in _metered(reader, meter):
             offset = offset_of(message)
-            if offset % TOLD_EVERY == 0:
+            if offset % REPORTED_EVERY == 0:
                 told(offset)
             if key_of(message) == key:
                 recorded = places.in_place(partition, codec.decode(message.value()))

@@ -271,11 +271,11 @@ class TransferView(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: datetime | None
 
 
-SHOWN = frozenset({EventStage.PUBLISHED, EventStage.CANCELLED, EventStage.ENDED})
+SHOWN_STAGES = frozenset({EventStage.PUBLISHED, EventStage.CANCELLED, EventStage.ENDED})
 
 
 def about_event(row: asyncpg.Record) -> OccasionOut | None:
     """The event of an offer. None for a draft, whose texts only its organizer may read."""
-    if row["event_status"] not in SHOWN:
+    if row["event_status"] not in SHOWN_STAGES:
         return None
     return OccasionOut(row["title"], row["venue"], utc(row["starts_at"]), utc(row["ends_at"]))

@@ -16,7 +16,7 @@ import asyncpg
 from connectors import postgres
 from connectors.errors import MigrationError
 from connectors.settings import Settings
-from ops.migrations.tables import DERIVED_TABLES, NEXT_GENERATION, PREVIOUS_GENERATION, TOLD_TABLES
+from ops.migrations.tables import DERIVED_TABLES, NEXT_GENERATION, OUTBOUND_TABLES, PREVIOUS_GENERATION
 
 SQL_DIR = Path(__file__).parent / "sql"
 FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
@@ -95,7 +95,7 @@ async def reset_derived(settings: Settings) -> list[str]:
     """
     connection = await connect(settings.postgres_url)
     try:
-        present = sorted(set(await tables(connection)) & {*DERIVED_TABLES, *TOLD_TABLES})
+        present = sorted(set(await tables(connection)) & {*DERIVED_TABLES, *OUTBOUND_TABLES})
         if present:
             async with connection.transaction():
                 await connection.execute(f"DROP SCHEMA IF EXISTS {NEXT_GENERATION}, {PREVIOUS_GENERATION} CASCADE")

@@ -2,8 +2,8 @@
 
 * A derived table may be emptied at any time: `tickets.facts` fills it again. Only the `notifications` that come from no
   fact (their partition is negative) stay.
-* The tables of `TOLD_TABLES` record everything that was sent outside because of this log. They are empty at the start
-  of a new log, and no replay fills them.
+* The tables of `OUTBOUND_TABLES` record everything that was sent outside because of this log. They are empty at the
+  start of a new log, and no replay fills them.
 * The others hold data that never enters the log (users, sessions, keys), or that must never go back (the epochs).
 """
 
@@ -40,7 +40,7 @@ DERIVED_TABLES: tuple[str, ...] = (
 # Schemas with derived tables of a rebuild's own: the generation being built, and the one before the last swap.
 NEXT_GENERATION, PREVIOUS_GENERATION = "generation_next", "generation_previous"
 
-TOLD_TABLES: tuple[str, ...] = (
+OUTBOUND_TABLES: tuple[str, ...] = (
     "mail_deliveries",
     "notification_exports",
     "sent_positions",

@@ -8,7 +8,7 @@ from connectors.errors import CircleError
 from connectors.postgres import connect
 from connectors.settings import Settings
 from connectors.sql_files import queries
-from pipelines.payments.booked import capture_booked, dispute_booked, refund_booked
+from pipelines.payments.booking_commands import capture_booked, dispute_booked, refund_booked
 from pipelines.payments.providers.books import BookedDispute, BookedRefund
 from pipelines.payments.providers.sandbox_books import SandboxBooks
 from schemas import commands as c

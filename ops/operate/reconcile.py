@@ -16,7 +16,7 @@ import msgspec
 from connectors.pooler import one_server
 from connectors.postgres import Connection, connect
 from connectors.sql_files import queries
-from pipelines.payments.booked import capture_booked, dispute_booked, refund_booked
+from pipelines.payments.booking_commands import capture_booked, dispute_booked, refund_booked
 from pipelines.payments.providers.books import PAGE, BookedDispute, BookedPayment, BookedRefund, Books, Place
 from pipelines.payments.providers.sandbox_books import SandboxBooks
 from pipelines.payments.providers.stripe.api import StripeApi

@@ -22,7 +22,7 @@ CONNECTING = ("ping", "client|setinfo", "select")
 """Commands that the client library sends by itself."""
 
 _EVENTS, _INSTALLED = "circle:{*}:*", "circle:installed:*"
-_LIVES = ("expire", "hdel", "hexists", "hset", "ltrim", "rpush", "set")
+_LIFE_COMMANDS = ("expire", "hdel", "hexists", "hset", "ltrim", "rpush", "set")
 _SCRIPTS = ("eval", "evalsha", "script|load", "time")
 _CLAIMS = ("del", "get", "hdel", "hexists", "hget", "hincrby", "hkeys", "hlen", "hgetall", "hset")
 
@@ -86,14 +86,14 @@ def _rows() -> Iterable[RedisAccess]:
     yield RedisAccess(p.OPERATOR, ("get",), reads=(MONITORED,), why="top")
     for one in (p.RESERVATIONS, p.READ_SIDE, p.PROJECTIONS, p.NOTIFICATIONS, p.PAYMENTS, p.MONITORING):
         own = (AGES, ALIVE, deaths_key(one.value), ready_key(one.value))
-        yield RedisAccess(one, _LIVES, writes=own, why="that it lives, how it died, how old its records are")
+        yield RedisAccess(one, _LIFE_COMMANDS, writes=own, why="that it lives, how it died, how old its records are")
 
 
 def _with_read_side(rows: Iterable[RedisAccess]) -> Iterable[RedisAccess]:
     """The rows, and the read side's: all rights of its branches, except what they write about their own lives."""
     for row in rows:
         yield row
-        if row.process in BRANCHES and row.commands != _LIVES:
+        if row.process in BRANCHES and row.commands != _LIFE_COMMANDS:
             yield replace(row, process=Process.READ_SIDE)
 
 

@@ -24,7 +24,7 @@ CALLED = {NEXT: "new", PREVIOUS: "former"}
 # The tables that the projections write: all derived tables without those of other consumers and of the sandbox.
 OTHERS = frozenset({"fact_redrives", "fact_totals", "notifications", "projection_positions"})
 TABLES = tuple(table for table in DERIVED_TABLES if table not in OTHERS and "." not in table)
-UNTOLD = frozenset({"payment_token"})  # compared, but never shown
+SECRET_COLUMNS = frozenset({"payment_token"})  # compared, but never shown
 SHOWN_MAX = 20  # the rows of a table that a report names
 SWAP_TIMEOUT_S = 10  # readers have this long to finish; then nothing is swapped
 SQL = queries(Path(__file__).with_name("projections.sql"))
@@ -104,7 +104,7 @@ def _difference(key: str, live: dict[str, Any] | None, new: dict[str, Any] | Non
     if live is None or new is None:
         return RowDifference(key, position, f"only {called if live is None else 'live'}")
     fields = [
-        f"{name} differs" if name in UNTOLD else f"{name} is {live[name]!r} live, {new[name]!r} {called}"
+        f"{name} differs" if name in SECRET_COLUMNS else f"{name} is {live[name]!r} live, {new[name]!r} {called}"
         for name in live
         if live[name] != new[name]
     ]

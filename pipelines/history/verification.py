@@ -61,7 +61,7 @@ class DivergenceKind(StrEnum):
     REDIS = "redis"
     STRAY_FACT = "stray-fact"
     SURPLUS_FACT = "surplus-fact"
-    TOLD_DIFFERENTLY = "told-differently"
+    CONFLICTING_FACT = "told-differently"
     UNKNOWN_RULES = "unknown-rules"
     UNREADABLE_FACT = "unreadable-fact"
 
@@ -366,7 +366,7 @@ class PartitionVerifier:
             self.repeated += 1
             return
         else:
-            kind, what = DivergenceKind.TOLD_DIFFERENTLY, f"this position is on the log again, as another {name}"
+            kind, what = DivergenceKind.CONFLICTING_FACT, f"this position is on the log again, as another {name}"
         self._found(kind, (at.offset, at.index), at.event_id, what, record, recorded.fact)
 
     def _found(

@@ -24,10 +24,10 @@ from connectors.settings import Settings
 from pipelines.flows import Flow
 from pipelines.monitoring.alarms import Alarms
 from pipelines.monitoring.board import MONITORED, Board
-from pipelines.monitoring.exported import Exported
 from pipelines.monitoring.figure_history import FigureHistory, sample_of
 from pipelines.monitoring.figures import Figures
 from pipelines.monitoring.host import certificate_ends, disks
+from pipelines.monitoring.metric_setter import MetricSetter
 from pipelines.monitoring.outbox import look_at_outbox
 from pipelines.monitoring.readings import readings
 from pipelines.monitoring.sales import SalesSurvey
@@ -69,12 +69,12 @@ class Watch:
     def _run(self) -> None:
         settings = self._settings
         with closing(Database(settings.postgres_url)) as database, closing(_Eyes(settings, database)) as eyes:
-            exported, alarms, history = Exported(), Alarms(settings, database), FigureHistory(database)
+            setter, alarms, history = MetricSetter(), Alarms(settings, database), FigureHistory(database)
             while not self._stopped.is_set():
-                self._look(eyes, exported, alarms, history)
+                self._look(eyes, setter, alarms, history)
                 self._stopped.wait(LOOK_S)
 
-    def _look(self, eyes: _Eyes, exported: Exported, alarms: Alarms, history: FigureHistory) -> None:
+    def _look(self, eyes: _Eyes, setter: MetricSetter, alarms: Alarms, history: FigureHistory) -> None:
         began = time.monotonic()
         try:
             counted, figures = eyes.look()
@@ -86,9 +86,9 @@ class Watch:
         except (ServiceUnreachable, KafkaException) as error:
             log.warning("survey.failed", error=f"{type(error).__name__}: {error}")
             return
-        exported.totals(counted)
-        exported.figures(figures, now, time.monotonic() - began)
-        exported.firing(Counter(one.rule.name for one in firing))
+        setter.totals(counted)
+        setter.figures(figures, now, time.monotonic() - began)
+        setter.firing(Counter(one.rule.name for one in firing))
         found, last_fact_us = figures.surveyed, figures.last_fact_us
         eyes.board.show(
             MONITORED,

@@ -3,7 +3,7 @@
 Each fact is delivered once: a message is a row with the fact's position, in the transaction of the read side. What
 leaves the platform is a row first. The postman sends it, at the pace of each receiver. After the commit, one message on
 CHANNEL names the users with new messages. When the rows are rebuilt from the log, inboxes fill again, and nothing is
-sent: `pipelines.notifications.sent` keeps how far messages have left.
+sent: `pipelines.notifications.sent_positions` keeps how far messages have left.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from pipelines.notifications.mail.accounts import AccountDesk
 from pipelines.notifications.mail.desk import MailDesk
 from pipelines.notifications.mail.store import put_mails
 from pipelines.notifications.mail.transport import transport
-from pipelines.notifications.sent import advance_sent, sent_positions
+from pipelines.notifications.sent_positions import advance_sent, sent_positions
 from pipelines.notifications.webhooks.desk import WEBHOOKS, WebhookDesk
 from pipelines.notifications.webhooks.store import put_calls
 from pipelines.platform_settings import PlatformSettings

@@ -1,8 +1,8 @@
 """Makes the body of a webhook call to the event's organizer from a fact. Pure.
 
 Guarantee: the same fact gives the same body, byte for byte. The body does not identify a buyer: it has only the fields
-in `TOLD`, even if facts get new fields. New terms of an event or a ticket type are in `TOLD`: the organizer gave them.
-Refused reservations make no calls: a drop has thousands in a second.
+in `SENT_FIELDS`, even if facts get new fields. New terms of an event or a ticket type are in it: the organizer gave
+them. Refused reservations make no calls: a drop has thousands in a second.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ TYPES: Mapping[type[f.Fact], str] = {
 TYPE_NAMES = frozenset(TYPES.values())
 
 # Fields by name; organizers know the terms that they gave. A field in neither set is not sent, and fails a test.
-TOLD = frozenset((*EVENT_TERMS, *TICKET_TYPE_TERMS)) | {
+SENT_FIELDS = frozenset((*EVENT_TERMS, *TICKET_TYPE_TERMS)) | {
     "access_code", "activities", "amount_minor", "block_id", "code", "code_id", "discount_minor", "dispute_id",
     "entry_id", "expires_at", "first_gate", "first_scanned_at", "first_scanner", "from_kept_minor", "from_owed_minor",
     "from_tickets_minor", "gate", "kept_minor", "label", "ordinal", "origin", "payment", "payment_id", "places_max",
@@ -70,7 +70,7 @@ TOLD = frozenset((*EVENT_TERMS, *TICKET_TYPE_TERMS)) | {
     "to_tickets_minor", "transfer_id", "until_at", "uses_max", "valid_from_at", "valid_until_at", "value", "version",
     "withheld_minor",
 }  # fmt: skip
-UNTOLD = frozenset({
+OMITTED_FIELDS = frozenset({
     "attempt_id", "by_user_id", "fingerprint", "mailbox", "organizer_id", "refund_key", "release_id", "to_user_id",
     "user_id",
 })  # fmt: skip
@@ -114,7 +114,7 @@ def body(name: str, time_us: int, data: dict[str, Any]) -> str:
 
 
 def _told(fact: f.Fact) -> dict[str, Any]:
-    fields = ((name, getattr(fact, name)) for name in fact.__struct_fields__ if name in TOLD)
+    fields = ((name, getattr(fact, name)) for name in fact.__struct_fields__ if name in SENT_FIELDS)
     return {name.removesuffix(MINOR): _value(name, value) for name, value in fields}
 
 

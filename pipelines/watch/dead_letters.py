@@ -49,7 +49,7 @@ REDRIVEN_AT_ONCE_MAX = 1_000  # one transaction
 TRANSACTIONAL_ID = "circle-dlq-redrive"  # a second operator fences the first one
 TIMEOUT_S = 15.0
 MARKER = "redriven_offset"  # on a marker: the offset of its letter
-MENDED = "mended_fields"  # on a redriven record: the fields that a person changed
+FIXED_FIELDS = "mended_fields"  # on a redriven record: the fields that a person changed
 ROWS = "projections"  # a fact that they set aside needs a rebuild of the rows; it is never written twice
 OWN_HEADERS = frozenset({"origin_topic", "origin_partition", "origin_offset", "origin_timestamp", "error", ADDED,
                          REDRIVEN_FROM})  # fmt: skip
@@ -298,7 +298,7 @@ def _send(client: Producer, read: ReadLetter, fix: FixedLetter | None) -> None:
     if fix is not None:
         key, value = fix.key.encode(), fix.value
         headers = [one for one in headers if one[0] != "ce_type"]
-        headers += [("ce_type", fix.record.encode()), (MENDED, ",".join(fix.changed).encode())]
+        headers += [("ce_type", fix.record.encode()), (FIXED_FIELDS, ",".join(fix.changed).encode())]
         own = cloudevents.headers(cloudevents.OPERATORS, place, fix.record, rfc3339(clock.now_us()))
         headers += cloudevents.missing(headers, own)
     client.produce(letter.origin_topic, value, key, letter.origin_partition, headers=headers)

@@ -14,7 +14,7 @@ from ops.cli.main import run
 from ops.proof.checker import wait_until_settled
 from ops.proof.full_check import check
 from ops.run.platform import Platform
-from pipelines.documents.printed import DISPUTED
+from pipelines.documents.ticket_page import DISPUTED
 from tests.harness.door import scan
 from tests.harness.flows import eventually, rows_of
 from tests.harness.shop import Person, Shop, done, open_shop, problem

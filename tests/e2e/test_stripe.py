@@ -29,7 +29,7 @@ SECRET = "whsec_of_the_tests"
 HOOK = "/v1/payments/stripe/webhook"
 PRICE = 1_500
 DINAR, BACK = 12_340, 4_070
-KEPT = DINAR - BACK  # of the one order whose terms keep a part
+KEPT_PART = DINAR - BACK  # of the one order whose terms keep a part
 
 
 @dataclass
@@ -367,7 +367,7 @@ def test_at_the_end_stripes_books_are_the_logs(world: World) -> None:
     captured = sum(intent["amount_received"] for intent in stripe.charged)
     refunded = sum(one["amount"] for one in stripe.refunds.values() if one["status"] == "succeeded")
     assert (captured, refunded) == (report.captured_minor, report.refunded_minor)
-    assert captured - refunded == report.confirmed_minor + KEPT
+    assert captured - refunded == report.confirmed_minor + KEPT_PART
     with rows_of(settings) as query:
         assert query("SELECT count(*) FROM sandbox.payments") == [(0,)]
     compared = asyncio.run(books_compared(settings))

@@ -15,7 +15,7 @@ from schemas.facts import RecordedFact
 from schemas.ticket_type_terms import FIXED
 
 Row = dict[str, Any]
-UNTOLD = (
+UNSEEN_FIELDS = (
     "offset", "index", "user_id", "ticket_type_id", "created_at", "reservation_id", "seat", "to_user_id", "offered_at",
 )  # fmt: skip
 AS_IT_IS = {
@@ -158,7 +158,7 @@ class Rows:
         for change in changes:
             if is_whole(change):
                 self._table(table, change.event_id)[change.id] = {}
-            untold = () if is_whole(change) else UNTOLD
+            untold = () if is_whole(change) else UNSEEN_FIELDS
             _merge(self._row(table, change.event_id, change.id), change, but=untold)
 
     def _reservation(self, change: p.ReservationChange) -> None:

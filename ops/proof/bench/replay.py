@@ -39,7 +39,7 @@ from schemas.topics import FACTS
 
 SIZES = (100_000, 300_000, 1_000_000)
 FOLDED_GOAL = 100_000
-TOLD_EVERY = 50_000
+REPORTED_EVERY = 50_000
 
 
 class ReplayOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -251,7 +251,7 @@ def _fold(settings: Settings) -> Measured:
 def _verify(settings: Settings) -> Measured:
     with PartitionRun(settings, PARTITION, Codec()) as run, few_collections():
         meter = Meter("verify")
-        for end in range(TOLD_EVERY, run.commands.high, TOLD_EVERY):
+        for end in range(REPORTED_EVERY, run.commands.high, REPORTED_EVERY):
             run.advance(end)
             print(run.verifier.facts, flush=True)
         run.advance()
@@ -261,7 +261,7 @@ def _verify(settings: Settings) -> Measured:
 
 def _tell(before: int, more: int) -> int:
     after = before + more
-    if after // TOLD_EVERY != before // TOLD_EVERY:
+    if after // REPORTED_EVERY != before // REPORTED_EVERY:
         print(after, flush=True)
     return after
 

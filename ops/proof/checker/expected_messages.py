@@ -20,7 +20,7 @@ from schemas.times import rfc3339_micros
 INBOX, MAIL = "inbox", "mail"
 CHANNELS = (INBOX, MAIL)  # each message is in its user's inbox, and may be mailed
 # The kinds with a mail for each user who has not switched it off. A user may switch each other kind on.
-MAILED = frozenset(
+KINDS_WITH_MAILS = frozenset(
     {
         "hold.expiring", "reservation.confirmed", "reservation.cancelled", "tickets.cancelled", "confirmation.refused",
         "payment.refunded", "payment.disputed", "payment.dispute-closed", "payment.refund-failed", "order.refunded",

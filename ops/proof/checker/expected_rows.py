@@ -10,7 +10,7 @@ from typing import Any
 from connectors.postgres import Connection
 from connectors.sql_files import queries
 from ops.proof.checker.event_ledger import EventLedger
-from ops.proof.checker.expected_messages import MAILED, MessageKey, difference
+from ops.proof.checker.expected_messages import KINDS_WITH_MAILS, MessageKey, difference
 from ops.proof.checker.ledger import LIVE, Ledger
 from ops.proof.checker.report import Report
 from schemas.statuses import RefundStatus, ReservationStatus, SeatClaimStatus, TicketStatus
@@ -213,7 +213,7 @@ async def check_mails(
     rows = await connection.fetch(SQL["mails"], partition)
     erased = await _erased(connection)
     report.counts["mail_rows"] += len(rows)
-    due = [key for key in mails if sent and key.template in MAILED and key.user_id not in erased]
+    due = [key for key in mails if sent and key.template in KINDS_WITH_MAILS and key.user_id not in erased]
     _compare_messages(report, "mail", partition, rows, expected=mails, due=due)
 
 

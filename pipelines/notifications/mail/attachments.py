@@ -18,9 +18,9 @@ import asyncpg
 from connectors.signing_keys import KeyRing
 from connectors.sql_files import queries
 from pipelines.documents.calendar_entry import calendar_entry
-from pipelines.documents.printed import Printer
 from pipelines.documents.ticket import PrintableTicket
 from pipelines.documents.ticket_codes import TicketCodes
+from pipelines.documents.ticket_page import Printer
 from schemas.statuses import TicketStatus
 
 TICKETS_MAX = 10  # as many as one order has

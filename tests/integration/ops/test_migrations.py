@@ -9,7 +9,7 @@ import pytest
 from connectors.errors import MigrationError, ServiceUnreachable
 from connectors.settings import Settings
 from ops.migrations import SQL_DIR, connect, migrate, reset_derived, tables
-from ops.migrations.tables import DERIVED_TABLES, KEPT_TABLES, NEXT_GENERATION, PREVIOUS_GENERATION, TOLD_TABLES
+from ops.migrations.tables import DERIVED_TABLES, KEPT_TABLES, NEXT_GENERATION, OUTBOUND_TABLES, PREVIOUS_GENERATION
 from ops.run.services.process import free_port
 from ops.run.services.stack import Stack
 
@@ -84,10 +84,10 @@ async def test_no_database_is_named_with_its_address() -> None:
 async def test_every_table_is_derived_or_told_or_kept(settings: Settings) -> None:
     connection = await connect(settings.postgres_url)
     try:
-        assert set(await tables(connection)) == {*DERIVED_TABLES, *TOLD_TABLES, *KEPT_TABLES}
+        assert set(await tables(connection)) == {*DERIVED_TABLES, *OUTBOUND_TABLES, *KEPT_TABLES}
     finally:
         await connection.close()
-    lists = (DERIVED_TABLES, TOLD_TABLES, KEPT_TABLES)
+    lists = (DERIVED_TABLES, OUTBOUND_TABLES, KEPT_TABLES)
     assert len({name for one in lists for name in one}) == sum(len(one) for one in lists)
 
 

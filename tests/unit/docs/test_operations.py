@@ -173,7 +173,7 @@ def test_what_else_is_bounded_is_told_as_it_is() -> None:
 
 
 BOUNDED = {"ThreadPoolExecutor", "Semaphore", "BoundedSemaphore", "create_pool", "connect_sharing", "Queue"}
-TOLD_ELSEWHERE = {  # by the tables of shares and of other bounds
+IN_OTHER_TABLES = {  # by the tables of shares and of other bounds
     "api/fairness/background.py", "api/reads/database.py", "api/deps.py", "api/http/representation.py",
     "api/log/ends.py", "api/reads/seat_maps.py", "connectors/outbound_http.py", "pipelines/payments/cashier.py",
     "pipelines/payments/providers/sandbox.py", "sinks/postman.py",
@@ -190,7 +190,7 @@ def test_whoever_makes_a_pool_or_a_queue_tells_how_it_is_shared() -> None:
                 if name in BOUNDED:
                     found.add(str(path.relative_to(ROOT)))
     found.discard("connectors/postgres.py")  # makes those of the others
-    assert found == TOLD_ELSEWHERE
+    assert found == IN_OTHER_TABLES
 
 
 def test_every_share_is_told_with_its_figures() -> None:

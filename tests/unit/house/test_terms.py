@@ -14,7 +14,7 @@ from api.shapes.events import EventIn, EventOut, EventPatch, TicketTypeIn, Ticke
 from api.shapes.terms import answer_of, term_of, terms_in
 from ops.migrations import SQL_DIR
 from pipelines.columns import column_type
-from pipelines.notifications.calls import TOLD
+from pipelines.notifications.calls import SENT_FIELDS
 from pipelines.projections.changes import EventChange, TicketTypeChange
 from pipelines.projections.store import SQL as PROJECTIONS
 from pipelines.reservations.core.entities import Details, Section
@@ -224,7 +224,7 @@ def test_terms_go_through_a_request_a_row_and_an_answer_unchanged() -> None:
 
 
 def test_organizers_hear_of_every_term() -> None:
-    assert {*EVENT_TERMS, *TICKET_TYPE_TERMS} <= TOLD
+    assert {*EVENT_TERMS, *TICKET_TYPE_TERMS} <= SENT_FIELDS
 
 
 def test_the_words_of_the_tests_have_every_term() -> None:

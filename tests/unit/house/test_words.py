@@ -1,4 +1,6 @@
-"""A name says what is in it: no module, class or public function is called by a word that the glossary has retired."""
+"""A name says what is in it: no module, class, function, constant or member is called by a word that the glossary has
+retired. Neither is a file of tests.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,36 @@ RETIRED = rows(section(text_of("GLOSSARY.md"), "Retired words"))
 WORDS = {word.strip() for words, _instead in RETIRED for word in words.split(",")}
 
 
+NO_PART = {"told", "untold"}
+"""No part of a constant or a member either: `NOT_TOLD` is as much of a riddle as `TOLD`."""
+
+
 def names_in(tree: ast.Module) -> Iterator[str]:
     """The classes and functions that a module offers to others."""
     for node in tree.body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
             yield node.name
+
+
+def capitals_in(tree: ast.Module) -> Iterator[str]:
+    """The constants of a module, and the members of its enumerations."""
+    for node in ast.walk(tree):
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        for target in targets:
+            for name in target.elts if isinstance(target, ast.Tuple) else [target]:
+                if isinstance(name, ast.Name) and name.id.isupper():
+                    yield name.id
+
+
+def is_retired_capital(name: str) -> bool:
+    words = name.strip("_").lower()
+    return words in WORDS or bool(NO_PART & set(words.split("_")))
+
+
+def is_retired_stem(path: Path) -> bool:
+    """Whether a file of tests is called by a retired word, or begins with one. `_here` means another broker."""
+    stem = path.stem.removeprefix("test_").removesuffix("_here")
+    return any(stem == word or stem.startswith(f"{word}_") for word in WORDS)
 
 
 def snake(name: str) -> str:
@@ -33,23 +60,39 @@ def retired_names(root: Path) -> list[str]:
     for path in root.rglob("*.py"):
         if path.stem in WORDS:
             found.add(str(path))
-        for name in names_in(ast.parse(path.read_text(encoding="utf-8"))):
-            if snake(name) in WORDS:
-                found.add(f"{path}: {name}")
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        found |= {f"{path}: {name}" for name in names_in(tree) if snake(name) in WORDS}
+        found |= {f"{path}: {name}" for name in capitals_in(tree) if is_retired_capital(name)}
     return sorted(found)
 
 
 @pytest.mark.parametrize("top", SOURCES)
-def test_no_module_class_or_public_function_has_a_retired_name(top: str) -> None:
+def test_no_module_class_public_function_constant_or_member_has_a_retired_name(top: str) -> None:
     assert retired_names(ROOT / top) == []
+
+
+def test_no_file_of_tests_has_a_retired_name() -> None:
+    paths = list((ROOT / "tests").rglob("*.py"))
+    assert len(paths) > 100
+    assert [str(path.relative_to(ROOT)) for path in paths if is_retired_stem(path)] == []
+
+
+@pytest.mark.parametrize("name", ["test_kept.py", "test_found_here.py", "test_kept_data_directory.py"])
+def test_a_file_of_tests_with_a_retired_name_is_found(name: str) -> None:
+    assert is_retired_stem(Path(name))
+    assert not is_retired_stem(Path(name.replace("test_", "test_events_")))
 
 
 def test_each_retired_name_is_found_wherever_it_stands(tmp_path: Path) -> None:
     (tmp_path / "past").mkdir()
     (tmp_path / "told.py").write_text("def _shown(): ...\ndef past_of(): ...\nclass Clock:\n    def past(self): ...\n")
-    (tmp_path / "fine.py").write_text("class Shelf: ...\nasync def kept(): ...\nclass SettingAside: ...\n")
+    (tmp_path / "fine.py").write_text(
+        "class Shelf: ...\nasync def kept(): ...\nclass SettingAside: ...\n"
+        "A, _TOLD = 1, 2\nKEPT_S: int = 3\nclass Kind:\n    NOT_TOLD = 4\n    Told = 5\n"
+    )
     assert [name.removeprefix(f"{tmp_path}/") for name in retired_names(tmp_path)] == [
-        "fine.py: SettingAside", "fine.py: Shelf", "fine.py: kept", "past", "told.py",
+        "fine.py: NOT_TOLD", "fine.py: SettingAside", "fine.py: Shelf", "fine.py: _TOLD", "fine.py: kept", "past",
+        "told.py",
     ]  # fmt: skip
 
 

@@ -44,7 +44,7 @@ EVENT, RESERVATION, ATTEMPT, REFUND = (
 
 ACTION_CODES = frozenset({"authentication_required", "payment_intent_action_required"})
 # Stripe asks us not to show these to buyers: they help a thief who tries stolen cards.
-NOT_TOLD = frozenset(
+CONCEALED_CODES = frozenset(
     {"fraudulent", "lost_card", "stolen_card", "pickup_card", "restricted_card", "merchant_blacklist",
      "security_violation"}
 )  # fmt: skip
@@ -215,7 +215,7 @@ def _told(error: PaymentError, attempt_id: AttemptId) -> str:
     if error.type != "card_error":  # most likely our mistake, and then every charge fails like this one
         log.warning("charge.not_accepted", key=attempt_id, code=error.code, type=error.type, parameter=error.param)
     code = error.decline_code or error.code or error.type
-    return code if CODE.fullmatch(code) and code not in NOT_TOLD else "card_declined"
+    return code if CODE.fullmatch(code) and code not in CONCEALED_CODES else "card_declined"
 
 
 def _exactly(refund: RefundJob) -> int:

@@ -16,7 +16,7 @@ from schemas.ids import LogTime
 from schemas.statuses import ChoreKind, EventStage
 from schemas.terms import terms_of
 
-TOLD_OF = ("title", "venue", "starts_at", "ends_at", "timezone")
+NOTIFIED_FIELDS = ("title", "venue", "starts_at", "ends_at", "timezone")
 """Ticket holders get a message when one of these fields changes."""
 _REFUND_WHOLE = 100
 
@@ -49,7 +49,7 @@ def update_event(state: EventState, command: c.UpdateEvent, now: LogTime) -> lis
     if problem is not None:
         return refused_for(command, problem.why(Reason.INVALID_SCHEDULE))
     facts: list[f.Fact] = [f.EventUpdated(user_id=details.organizer_id, **terms_of(EventTerms, details))]
-    names = [name for name in TOLD_OF if getattr(details, name) != getattr(state.details, name)]
+    names = [name for name in NOTIFIED_FIELDS if getattr(details, name) != getattr(state.details, name)]
     if names and any(section.sold for section in state.sections.values()):
         facts.append(f.ChoreStarted(ChoreKind.EVENT_CHANGED, now, names))
     return facts

@@ -19,7 +19,7 @@ from tests.harness.flows import Flow, Process, eventually, projections, read, wr
 from tests.harness.words import EVENT, add_type, create, publish, reserve
 
 OTHER = "99999999-9999-4999-8999-999999999999"
-SHOWN = f"circle:{{{EVENT}}}:availability"
+AVAILABILITY = f"circle:{{{EVENT}}}:availability"
 
 
 def sold(settings: Settings) -> None:
@@ -37,20 +37,20 @@ def test_counters_that_a_dead_worker_did_not_show_are_shown_by_its_successor(set
     with redis.Redis.from_url(settings.redis_url, decode_responses=True) as client:
 
         def held() -> int:
-            (text,) = client.hvals(SHOWN)
+            (text,) = client.hvals(AVAILABILITY)
             return int(msgspec.json.decode(text)["held"])
 
         with Flow(projections, settings):  # the successor finds all facts in the rows, so it folds none
             worker = Process.start("reservations", settings)
             sold(settings)
             eventually(lambda: client.get(f"circle:installed:{home}") == "done", "the worker has looked at Redis")
-            eventually(lambda: client.hlen(SHOWN) == 1 and held() == 2, "the hold is shown")
+            eventually(lambda: client.hlen(AVAILABILITY) == 1 and held() == 2, "the hold is shown")
             if died:
                 worker.kill()
             else:
                 assert worker.terminate() == 0
-            (kind,) = client.hkeys(SHOWN)
-            client.hset(SHOWN, kind, client.hget(SHOWN, kind).replace('"held":2', '"held":1'))
+            (kind,) = client.hkeys(AVAILABILITY)
+            client.hset(AVAILABILITY, kind, client.hget(AVAILABILITY, kind).replace('"held":2', '"held":1'))
             with Flow(run, settings):
                 if died:
                     eventually(lambda: held() == 2, "the successor shows what the dead worker did not")

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ops.proof.checker.expected_messages import MAILED, RULES, MessageKey, difference, expected_messages
+from ops.proof.checker.expected_messages import KINDS_WITH_MAILS, RULES, MessageKey, difference, expected_messages
 from pipelines.notifications.compose import compose
 from pipelines.notifications.kinds import KINDS, Channel, NotificationKind
 from schemas import facts as f
@@ -94,7 +94,7 @@ def test_the_log_of_a_sale_makes_the_messages_of_the_table(seed: int) -> None:
 def test_the_table_has_each_kind_of_the_platform_with_its_mail() -> None:
     templates = {rule.template for rules in RULES.values() for rule in rules}
     assert templates == set(KINDS) - {NotificationKind.REGISTERED}  # of an account, not of a fact
-    assert {kind for kind in templates if KINDS[kind].mail} == MAILED
+    assert {kind for kind in templates if KINDS[kind].mail} == KINDS_WITH_MAILS
 
 
 def test_a_message_of_version_0_1_has_no_refund_and_is_right_where_none_was_due() -> None:

@@ -57,8 +57,8 @@ HELD = [*on_sale(), held(["A-3", "A-4"])]
 PAID = [*HELD, payment_requested(amount=5_000), confirmed(["A-3", "A-4"])]
 GONE = cancelled(["A-3", "A-4"], reason=Reason.REFUNDED_AT_PROVIDER)
 CALLED_OFF = f.EventCancelled(ORGANIZER, "rain")
-ASKED = [*PAID, CALLED_OFF, cancelled(["A-3", "A-4"], reason=Reason.EVENT_CANCELLED)]
-ASKING = [*ASKED, refund_requested(Reason.EVENT_CANCELLED, amount=5_000)]
+REFUND_DUE = [*PAID, CALLED_OFF, cancelled(["A-3", "A-4"], reason=Reason.EVENT_CANCELLED)]
+ASKING = [*REFUND_DUE, refund_requested(Reason.EVENT_CANCELLED, amount=5_000)]
 TICKET = ticket_id(ReservationId(R1), "A-3")
 
 

@@ -40,7 +40,7 @@ Series = Mapping[tuple[str, ...], float]
 """Values by the labels of a series."""
 
 
-class Exported:
+class MetricSetter:
     """Remembers what it has set: counters never go down, and a series whose subject is gone is removed."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from api.auth.keys import KeyRing
 from api.ticket_codes import TicketCodes
-from pipelines.documents.printed import DISPUTED, Printer
+from pipelines.documents.ticket_page import DISPUTED, Printer
 from tests.unit.pipelines.documents.tickets import EVENT_ID, TICKET_ID, scanned, ticket
 
 CODE = TicketCodes(KeyRing.load(None)).sign(TICKET_ID, EVENT_ID, "A-12")

@@ -13,7 +13,7 @@ from connectors.postgres import Connection
 from connectors.sql_files import queries
 from pipelines.positions import AppliedPosition
 
-SQL = queries(Path(__file__).parent / "sql" / "sent.sql")
+SQL = queries(Path(__file__).parent / "sql" / "sent_positions.sql")
 
 NOTHING_SENT = (-1, -1)
 
