@@ -36,6 +36,7 @@ from ops.run.platform import Platform
 from tests.harness.access import CALLERS, MATRIX
 from tests.harness.door import employed
 from tests.harness.shop import GENERAL, PASSWORD, Person, Shop, done, open_shop, unique
+from tests.harness.two_ways import BothWays, both_ways
 
 REFUSED = (401, 403, 404)
 
@@ -43,8 +44,9 @@ REFUSED = (401, 403, 404)
 class World:
     """A platform with all kinds of callers, and one of each thing that an id may name."""
 
-    def __init__(self, platform: Platform, shop: Shop) -> None:
-        self.settings, self.shop = platform.settings, shop
+    def __init__(self, platform: Platform, ways: BothWays) -> None:
+        shop = Shop(ways.url, platform.settings)
+        self.settings, self.shop, self.ways = platform.settings, shop, ways
         self.owner = shop.organizer()
         self.people: dict[str, Person | None] = {
             "anonymous": None,
@@ -238,9 +240,12 @@ BY_NAME = {route.name: route for route in ROUTES}
 
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with open_shop() as (platform, shop):
-        yield World(platform, shop)
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    scratch = tmp_path_factory.mktemp("ways")
+    with open_shop() as (platform, _), both_ways(platform, scratch) as ways:
+        made = World(platform, ways)
+        yield made
+        made.shop.http.close()
 
 
 def test_what_is_said_of_a_route_is_said_of_one_that_there_is() -> None:
@@ -251,16 +256,18 @@ def test_what_is_said_of_a_route_is_said_of_one_that_there_is() -> None:
 def test_a_route_is_open_to_those_it_names_and_closed_to_all_others(world: World, line: str) -> None:
     name, _, case = line.removesuffix(")").partition(" (")
     expected = dict(zip(CALLERS, MATRIX[line].split(), strict=True))
+    slim, route = world.ways.taken, BY_NAME[name]
     # Refused callers come first, while the thing still exists.
     for caller in sorted(CALLERS, key=lambda one: expected[one] == "ok"):
         person = world.newcomer(caller) if name in NEWCOMERS else world.people[caller]
-        status, text = call(world, BY_NAME[name], person, world.cases[case])
+        status, text = call(world, route, person, world.cases[case])
         where = f"{line} by {caller}: {status} {text}"
         if expected[caller] == "ok":
             assert status not in REFUSED, where
             assert status < 500, where
         else:
             assert status == int(expected[caller]), where
+    assert not route.hot or world.ways.taken >= slim + len(CALLERS), "a hot route's requests took Sanic's way"
 
 
 def call(world: World, route: Route, person: Person | None, case: dict[str, str]) -> tuple[int, str]:
@@ -306,7 +313,7 @@ def described(world: World) -> tuple[dict[str, str], list[dict[str, str]]]:
 def test_every_answer_is_as_the_description_says(
     world: World, described: tuple[dict[str, str], list[dict[str, str]]], route: Route
 ) -> None:
-    ids, callers = described
+    (ids, callers), slim = described, world.ways.taken
     operation = OPERATIONS[re.sub(r"<(\w+)>", r"{\1}", route.name)]
     own = {name: ids[name] for name in re.findall(r"<(\w+)>", route.path) if name in ids}
     ways = [operation.as_strategy(path_parameters=known) for known in ([own, None] if own else [None])]
@@ -329,3 +336,4 @@ def test_every_answer_is_as_the_description_says(
         case.validate_response(response, checks=CHECKS)
 
     ask()
+    assert not route.hot or world.ways.taken > slim, "no request of a hot route took the slim way"

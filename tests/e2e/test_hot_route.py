@@ -17,11 +17,12 @@ import pytest
 from api.auth.keys import KeyRing, generate_pem
 from api.auth.tokens import AccessTokens, Role
 from ops.run.platform import Platform
-from ops.run.services.process import free_port
 from schemas.ids import ReservationId, UserId, reservation_id
-from tests.harness.api_process import api_process
+from tests.e2e.test_http_bad_input import BAD_RESERVATIONS
 from tests.harness.edge import everything, statuses
-from tests.harness.shop import OnSale, Person, open_shop
+from tests.harness.flows import eventually
+from tests.harness.shop import GENERAL, OnSale, Person, Shop, done, open_shop
+from tests.harness.two_ways import BothWays, both_ways
 
 ORIGIN = "https://tickets.example.org"
 ID = "8a7f1f0e-5a7a-4a8e-9f0a-0123456789ab"
@@ -48,7 +49,8 @@ LENGTH = re.compile(r"^content-length: (\d+)", re.MULTILINE)  # checked by itsel
 
 @dataclass(frozen=True)
 class Side:
-    """One way: its port, its buyer and stranger, its event, and tokens that are not valid."""
+    """One way: its port, its buyer and stranger, its event, tokens that are not valid, and `others`: further ids by
+    name."""
 
     port: int
     buyer: Person
@@ -56,6 +58,7 @@ class Side:
     event: OnSale
     expired: str
     foreign: str
+    others: dict[str, str]
 
     def fill(self, text: str) -> bytes:
         """The text with this side's ids, tokens and reservations: `<hold KEY>` is the buyer's with that key."""
@@ -67,13 +70,15 @@ class Side:
             "stranger": self.stranger.access_token,
             "expired": self.expired,
             "foreign": self.foreign,
+            **self.others,
         }
         for name, value in names.items():
             text = text.replace(f"<{name}>", value)
-        found = re.sub(r"<hold (\S+)>", lambda match: self._reservation(match[1]), text)
+        found = re.sub(r"<hold (\S+)>", lambda match: self.named(match[1]), text)
         return found.encode("latin-1")
 
-    def _reservation(self, key: str) -> ReservationId:
+    def named(self, key: str) -> ReservationId:
+        """The buyer's reservation with that key."""
         return reservation_id(UserId(self.buyer.id), key)
 
     def send(self, text: str, *, at_once: int) -> str:
@@ -88,19 +93,20 @@ class Side:
 
 @dataclass(frozen=True)
 class Ways:
-    """Both ways, and the file that has a byte for each answer of the slim one."""
+    """Both ways of one process, and the platform behind it."""
 
     slim: Side
     sanic: Side
-    taken: Path
+    process: BothWays
+    platform: Platform
 
     def both(self, text: str, *, at_once: int = 1 << 20) -> tuple[str, int]:
         """The answers, which are the same both ways, and how many of them took the slim way."""
-        before = self.taken.stat().st_size
+        before = self.process.taken
         slim = self.slim.send(text, at_once=at_once)
-        taken = self.taken.stat().st_size - before
+        taken = self.process.taken - before
         sanic = self.sanic.send(text, at_once=at_once)
-        assert self.taken.stat().st_size == before + taken, "the other port took the slim way"
+        assert self.process.taken == before + taken, "the other port took the slim way"
         assert alike(slim) == alike(sanic)
         return slim, taken
 
@@ -140,34 +146,48 @@ def split(answers: str) -> list[str]:
 @pytest.fixture(scope="module")
 def ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ways]:
     scratch = tmp_path_factory.mktemp("ways")
-    other, taken = free_port(), scratch / "slim"
-    with open_shop() as (platform, shop):
-        env = {
-            "CIRCLE_JWT_KEY_FILE": str(key_file(platform)),
-            "CIRCLE_CORS_ORIGINS": ORIGIN,
-            "CIRCLE_TEST_OTHER_PORT": str(other),
-            "CIRCLE_TEST_SLIM": str(taken),
-        }
-        with api_process(platform.settings, scratch, module="tests.harness.two_ways", **env) as api:
-            organizer = shop.organizer()
-            port = api.http.base_url.port
-            assert port is not None
-            (scratch / "other.pem").write_bytes(generate_pem())
-            own, others = (AccessTokens(KeyRing.load(one)) for one in (key_file(platform), scratch / "other.pem"))
+    with open_shop() as (platform, shop), both_ways(platform, scratch, CIRCLE_CORS_ORIGINS=ORIGIN) as process:
+        organizer = shop.organizer()
+        (scratch / "other.pem").write_bytes(generate_pem())
+        own, others = (AccessTokens(KeyRing.load(one)) for one in (key_file(platform), scratch / "other.pem"))
 
-            def side(number: int) -> Side:
-                buyer = shop.person()
-                return Side(
-                    port=number,
-                    buyer=buyer,
-                    stranger=shop.person(),
-                    event=shop.event(organizer, max_tickets_per_user=20),
-                    expired=own.issue(buyer.id, Role.BUYER, ttl_s=-1),
-                    foreign=others.issue(buyer.id, Role.BUYER),
-                )
+        def side(port: int) -> Side:
+            buyer = shop.person()
+            return Side(
+                port=port,
+                buyer=buyer,
+                stranger=shop.person(),
+                event=shop.event(organizer, max_tickets_per_user=20),
+                expired=own.issue(buyer.id, Role.BUYER, ttl_s=-1),
+                foreign=others.issue(buyer.id, Role.BUYER),
+                others=further_events(shop, organizer),
+            )
 
-            slim, sanic = side(port), side(other)
-            yield Ways(slim, sanic, taken)
+        yield Ways(side(process.slim), side(process.sanic), process, platform)
+
+
+def further_events(shop: Shop, organizer: Person) -> dict[str, str]:
+    """Events by name, and of each its general ticket type as "NAME type": "scarce" has one place, "early" is not yet on
+    sale, "late" no more, "over" is cancelled, "brief" has holds of a second, "cheap" has the code HALF."""
+    terms: dict[str, dict[str, object]] = {
+        "scarce": {},
+        "early": {"sales_open_at": "2029-01-01T00:00:00Z"},
+        "late": {"sales_close_at": "2021-01-01T00:00:00Z"},
+        "over": {},
+        "brief": {"hold_ttl_s": 1},
+        "cheap": {},
+    }
+    found = {}
+    for name, changes in terms.items():
+        event = shop.event(organizer, **changes)
+        found |= {name: event.id, f"{name} type": event.general}
+    path = f"/v1/events/{found['scarce']}/ticket-types"
+    one = GENERAL | {"layout": {"kind": "general", "capacity": 1}}
+    found["scarce type"] = done(organizer.post(path, prefer="wait=20", json=one), 201)["id"]
+    done(organizer.post(f"/v1/events/{found['over']}/cancel", prefer="wait=20", json={"reason": "Rain."}), 200)
+    code = {"code": "HALF", "kind": "percent", "value": 50}
+    done(organizer.post(f"/v1/events/{found['cheap']}/codes", prefer="wait=20", json=code), 201)
+    return found
 
 
 def key_file(platform: Platform) -> Path:
@@ -194,7 +214,7 @@ def post(
 
 def sized(body: str) -> str:
     """A body as long as the filled one: every name in it stands for an id."""
-    return re.sub(r"<\w+>", ID, body)
+    return re.sub(r"<[\w ]+>", ID, body)
 
 
 @dataclass(frozen=True)
@@ -213,6 +233,13 @@ def confirm(key: str, body: str = '{"payment_token":"tok_ok"}', *, of: str, **op
     return post(f"/v1/reservations/<hold {of}>/confirm", body, key=key, **options)
 
 
+def at(name: str, key: str, more: str = "", *, quantity: int = 1, prefer: str = "wait=20", token: str = AUTH) -> str:
+    """A request for places of one of the `further_events`. `more` has further fields of the body."""
+    body = f'{{"ticket_type_id":"<{name} type>","quantity":{quantity}{more}}}'
+    return post(f"/v1/events/<{name}>/reservations", body, key=key, prefer=prefer, fields=JSON + token)
+
+
+STRANGER = "Authorization: Bearer <stranger>\r\n"
 CASES = [
     # outcomes, in this order: later ones need the earlier ones
     Case("a hold", post(key="h1"), [201], 1, has=["location: /v1/reservations/", '"status":"held"']),
@@ -243,6 +270,16 @@ CASES = [
     Case("a confirmation of nothing", post(f"/v1/reservations/{ID}/confirm", "{}", key="c5"), [404], 1),
     Case("a confirmation without a body", confirm("c6", "", of="h1"), [422], 1, has=["payment_token"]),
     Case("a confirmation without a length", confirm("c6", "", of="h1").replace("Content-Length: 0\r\n", ""), [422], 1),
+    # outcomes of other events
+    Case("the last place", at("scarce", "o1"), [201], 1),
+    Case("sold out", at("scarce", "o2"), [409], 1, has=["/problems/sold-out", '"as_of":']),
+    Case("sold out, the same key again", at("scarce", "o2"), [409], 1, has=["/problems/sold-out"]),
+    Case("sold out for another buyer", at("scarce", "o3", token=STRANGER), [409], 1, has=["/problems/sold-out"]),
+    Case("sales are not open", at("early", "o4"), [409], 1, has=["/problems/sales-not-open"]),
+    Case("sales are closed", at("late", "o5"), [409], 1, has=["/problems/sales-closed"]),
+    Case("a cancelled event", at("over", "o6"), [409], 1, has=["/problems/event-cancelled"]),
+    Case("a promotion", at("cheap", "o7", ',"promo_code":"HALF"', quantity=2), [201], 1, has=['"amount":1500']),
+    Case("a promotion in small letters", at("cheap", "o8", ',"promo_code":"half"', quantity=2), [201], 1),
     Case("a confirmation with a bad body", confirm("c7", '{"payment_token":7}', of="h1"), [422], 1),
     # who asks
     Case("no token", post(key="t1", fields=JSON), [401], 1, has=["www-authenticate: Bearer"]),
@@ -326,6 +363,27 @@ def test_both_ways_give_the_same_answer(ways: Ways, case: Case) -> None:
         assert text in answers
 
 
+@pytest.mark.parametrize(("body", "slug", "field"), BAD_RESERVATIONS)
+def test_both_ways_refuse_a_bad_body_alike(ways: Ways, body: bytes, slug: str, field: str) -> None:
+    answers, slim = ways.both(post(body=body.decode("latin-1"), key="bad") + LAST)
+    assert statuses(answers.encode("latin-1")) == [400 if slug == "malformed-json" else 422, 401]
+    assert slim == 1
+    assert f'"field":"{field}"' in answers
+
+
+def test_both_ways_refuse_to_confirm_what_has_run_out(ways: Ways) -> None:
+    ways.both(at("brief", "e1") + LAST)
+
+    def over(side: Side) -> bool:
+        shown = side.buyer.get(f"/v1/reservations/{side.named('e1')}")
+        return bool(done(shown, 200)["status"] == "expired")
+
+    eventually(lambda: over(ways.slim) and over(ways.sanic), "both holds have run out")
+    answers, slim = ways.both(confirm("e2", of="e1") + LAST)
+    assert (statuses(answers.encode("latin-1")), slim) == ([409, 401], 1)
+    assert "/problems/hold-expired" in answers
+
+
 def test_the_table_says_which_routes_are_hot(ways: Ways) -> None:
     """Another write of the same resource takes Sanic's way on both ports."""
     release = "DELETE /v1/reservations/<hold h5> HTTP/1.1\r\nHost: x\r\n" + AUTH + "Prefer: wait=20\r\n\r\n"
@@ -339,3 +397,14 @@ def test_head_is_refused_both_ways(ways: Ways) -> None:
     slim, sanic = (side.send(text, at_once=len(text)) for side in (ways.slim, ways.sanic))
     assert slim.startswith("HTTP/1.1 405 ")
     assert leveled(slim) == leveled(sanic)
+
+
+def test_both_ways_say_that_the_log_has_not_acknowledged(ways: Ways) -> None:
+    ways.platform.stack.kafka.pause()
+    try:
+        answers, slim = ways.both(at("cheap", "n1") + LAST)
+        assert (statuses(answers.encode("latin-1")), slim) == ([503, 401], 1)
+        assert "/problems/not-acknowledged" in answers
+        assert "retry-after: " in answers
+    finally:
+        ways.platform.stack.kafka.resume()

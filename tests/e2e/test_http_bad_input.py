@@ -76,34 +76,35 @@ def written(platform: Platform) -> int:
 # --- bodies
 
 
-@pytest.mark.parametrize(
-    ("body", "slug", "field"),
-    [
-        (b"", "malformed-json", "body"),
-        (b"{", "malformed-json", "body"),
-        (b"not json", "malformed-json", "body"),
-        (b'{"ticket_type_id":"%s","quantity":1} trailing' % ID.encode(), "malformed-json", "body"),
-        (b'{"ticket_type_id":"%s","quantity":NaN}' % ID.encode(), "malformed-json", "body"),
-        (b'{"ticket_type_id":"\\ud800","quantity":1}', "malformed-json", "body"),
-        (b'{"ticket_type_id":"\xff","quantity":1}', "malformed-json", "body"),
-        (b"[" * 60_000, "invalid-request", "body"),
-        (b"[]", "invalid-request", "body"),
-        (b"{}", "invalid-request", "ticket_type_id"),
-        (b'{"ticket_type_id":"x","quantity":1}', "invalid-request", "ticket_type_id"),
-        (b'{"ticket_type_id":"%s"}' % ID.encode(), "invalid-request", "quantity"),
-        (b'{"ticket_type_id":"%s","quantity":0}' % ID.encode(), "invalid-request", "quantity"),
-        (b'{"ticket_type_id":"%s","quantity":-1}' % ID.encode(), "invalid-request", "quantity"),
-        (b'{"ticket_type_id":"%s","quantity":11}' % ID.encode(), "invalid-request", "quantity"),
-        (b'{"ticket_type_id":"%s","quantity":%s}' % (ID.encode(), b"9" * 400), "invalid-request", "quantity"),
-        (b'{"ticket_type_id":"%s","quantity":"1"}' % ID.encode(), "invalid-request", "quantity"),
-        (b'{"ticket_type_id":"%s","quantity":1,"user_id":1}' % ID.encode(), "invalid-request", "user_id"),
-        (b'{"ticket_type_id":"%s","quantity":1,"seats":["A-1"]}' % ID.encode(), "invalid-request", "quantity"),
-        (b'{"ticket_type_id":"%s","seats":["A-1","A-1"]}' % ID.encode(), "invalid-request", "seats"),
-        (b'{"ticket_type_id":"%s","seats":["A-1\\u0000"]}' % ID.encode(), "invalid-request", "seats[0]"),
-        (b'{"ticket_type_id":"%s","seats":[%s]}' % (ID.encode(), b",".join(b'"A-%d"' % n for n in range(1, 12))),
-         "invalid-request", "seats"),
-    ],
-)  # fmt: skip
+BAD_RESERVATIONS: list[tuple[bytes, str, str]] = [
+    (b"", "malformed-json", "body"),
+    (b"{", "malformed-json", "body"),
+    (b"not json", "malformed-json", "body"),
+    (b'{"ticket_type_id":"%s","quantity":1} trailing' % ID.encode(), "malformed-json", "body"),
+    (b'{"ticket_type_id":"%s","quantity":NaN}' % ID.encode(), "malformed-json", "body"),
+    (b'{"ticket_type_id":"\\ud800","quantity":1}', "malformed-json", "body"),
+    (b'{"ticket_type_id":"\xff","quantity":1}', "malformed-json", "body"),
+    (b"[" * 60_000, "invalid-request", "body"),
+    (b"[]", "invalid-request", "body"),
+    (b"{}", "invalid-request", "ticket_type_id"),
+    (b'{"ticket_type_id":"x","quantity":1}', "invalid-request", "ticket_type_id"),
+    (b'{"ticket_type_id":"%s"}' % ID.encode(), "invalid-request", "quantity"),
+    (b'{"ticket_type_id":"%s","quantity":0}' % ID.encode(), "invalid-request", "quantity"),
+    (b'{"ticket_type_id":"%s","quantity":-1}' % ID.encode(), "invalid-request", "quantity"),
+    (b'{"ticket_type_id":"%s","quantity":11}' % ID.encode(), "invalid-request", "quantity"),
+    (b'{"ticket_type_id":"%s","quantity":%s}' % (ID.encode(), b"9" * 400), "invalid-request", "quantity"),
+    (b'{"ticket_type_id":"%s","quantity":"1"}' % ID.encode(), "invalid-request", "quantity"),
+    (b'{"ticket_type_id":"%s","quantity":1,"user_id":1}' % ID.encode(), "invalid-request", "user_id"),
+    (b'{"ticket_type_id":"%s","quantity":1,"seats":["A-1"]}' % ID.encode(), "invalid-request", "quantity"),
+    (b'{"ticket_type_id":"%s","seats":["A-1","A-1"]}' % ID.encode(), "invalid-request", "seats"),
+    (b'{"ticket_type_id":"%s","seats":["A-1\\u0000"]}' % ID.encode(), "invalid-request", "seats[0]"),
+    (b'{"ticket_type_id":"%s","seats":[%s]}' % (ID.encode(), b",".join(b'"A-%d"' % n for n in range(1, 12))),
+     "invalid-request", "seats"),
+]  # fmt: skip
+"""Bodies, the slugs of their problems, and the fields that these name."""
+
+
+@pytest.mark.parametrize(("body", "slug", "field"), BAD_RESERVATIONS)
 @pytest.mark.usefixtures("nothing_written")
 def test_a_bad_reservation_names_its_field(event: OnSale, buyer: Person, body: bytes, slug: str, field: str) -> None:
     path = f"/v1/events/{event.id}/reservations"

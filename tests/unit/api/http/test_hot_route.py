@@ -294,7 +294,7 @@ def test_an_answer_without_a_body_is_left_to_sanic() -> None:
     assert not has_plain_body(HTTPResponse(b"", 200))
 
 
-def test_hot_requests_in_flight_are_finished_when_the_server_stops() -> None:
+def test_a_connection_with_a_hot_request_is_not_idle_for_a_stop_and_one_without_is_closed() -> None:
     """A connection with a request is not idle for Sanic's shutdown, and an idle one is."""
     with edge(response_s=5.0) as running, running.connect() as busy, running.connect() as idle:
         busy.sendall(post("hangs"))
