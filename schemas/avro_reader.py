@@ -86,7 +86,7 @@ class Reader:
     def envelope(self, value: bytes) -> Envelope | None:
         """The envelope of the fact in `value`, without the fact; None if there is no envelope.
 
-        What comes behind it does not count: bytes that `read` refuses may have one.
+        The rest of the bytes does not count: bytes that `read` refuses may have one.
         """
         if self._envelope is None:
             decoded = self.read(value)

@@ -77,7 +77,7 @@ class _Returns:
         self._kept += 1
 
     def look(self, now: float) -> None:
-        """Count the turns that are over. What was a while ago counts less."""
+        """Count the turns that are over. Older turns count less."""
         while self._due and self._due[0] + RETURN_S < now:
             self._due.popleft()
             self._passed += 1

@@ -97,7 +97,7 @@ class EdgeHttp(Http):
         )
 
     async def answer_hot(self, request: HotRequest) -> None:
-        """Answer a request of a hot route. What its handler raises is handled as in Sanic's way."""
+        """Answer a request of a hot route. Errors of its handler are handled as Sanic does it."""
         if self.request_body:
             request.body = await self._whole_body()
         try:

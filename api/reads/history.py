@@ -67,7 +67,7 @@ class _Worker:
         return cast("Answer | None", read_from(out))  # type: ignore[arg-type]
 
     def kill(self) -> None:
-        """Kill the process, which has nothing to lose. Who waits for its answer gets None."""
+        """Kill the process, which has nothing to lose. A request that waits for its answer gets None."""
         self._process.kill()
 
     def end(self) -> None:

@@ -1,7 +1,7 @@
 """The public status: which services answer, which dataflows keep dying, whether selling works, and since when.
 
-Guarantee: an API process looks every STATUS_EVERY_S, not for each request, so a request costs no service anything. What
-the processes have seen is in Redis while it answers, and a process that begins there knows since when a state lasts.
+Guarantee: an API process looks every STATUS_EVERY_S, not for each request, so a request costs no service anything. The
+processes keep the states that they have seen in Redis. A process that begins reads there since when each lasts.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def is_selling(services: Mapping[str, bool], dying: Mapping[str, bool], monitori
     """Whether a hold is decided: the log and Redis answer, and the reservations flow lives and moves."""
     if not all(services[name] for name in NEEDED) or dying[Flow.RESERVATIONS.value]:
         return False
-    if monitoring is None:  # it does not run, so nobody knows of a stall
+    if monitoring is None:  # it does not run, so no process knows of a stall
         return True
     stalled: Mapping[str, float] = msgspec.json.decode(monitoring)["sample"]["stalled"]
     return stalled.get(RESERVATIONS_GROUP, 0.0) < STALLED_S

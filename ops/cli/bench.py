@@ -72,6 +72,7 @@ All take --json; `circle bench kernel --help` lists the rest."""
 
 
 def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
     bench_suite.add_to(bench)
     bench_baselines.add_to(bench)
     bench_scaling.add_to(bench)

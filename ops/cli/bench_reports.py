@@ -88,6 +88,7 @@ def _show_ratios(platform: DropReport, one: BaselineReport) -> None:
 
 
 def show_step(step: Step, whose: str = "") -> None:
+    """Print a step: latency, throughput, and the CPU of each process."""
     latency = step.latency
     rows = [
         ("requests", f"{step.requests:,} at {step.rate:,.0f}/s"),
@@ -109,6 +110,7 @@ def show_step(step: Step, whose: str = "") -> None:
 
 
 def show_verdict(report: DropReport) -> None:
+    """Print what a drop has shown: a companion's cost, the limit, and whether anything was lost or sold twice."""
     beside = report.beside
     if beside is not None:
         wrong = f", {beside.diverged} of them diverged" if beside.diverged else ""
@@ -135,6 +137,7 @@ def show_verdict(report: DropReport) -> None:
 
 
 def show_replay(report: ReplayReport) -> None:
+    """Print a replay: how fast facts were read and decided again, and whether all agreed."""
     rows = [
         (
             one.what,
@@ -155,6 +158,7 @@ def show_replay(report: ReplayReport) -> None:
 
 
 def show_kernel(report: KernelReport) -> None:
+    """Print how fast the core has decided commands, and whether each was decided once."""
     shape, sizes = report.layout, report.batch_sizes
     wrong = f", {report.positions_repeated} positions repeated" if report.positions_repeated else ""
     rows = [
@@ -177,6 +181,7 @@ def show_kernel(report: KernelReport) -> None:
 
 
 def show_resume(report: ResumeReport) -> None:
+    """Print how fast events were taken up after a restart, and whether each replied."""
     rows = [
         ("past", f"{report.facts:,} facts of {report.commands:,} commands, {report.events:,} events"),
         ("partition loaded", f"{report.loaded_s:.3f} s"),
@@ -195,6 +200,7 @@ def show_resume(report: ResumeReport) -> None:
 
 
 def show_greedy(report: GreedyReport) -> None:
+    """Print what a greedy client costs the others, by its kind."""
     rows = [
         (
             one.kind,
@@ -210,6 +216,7 @@ def show_greedy(report: GreedyReport) -> None:
 
 
 def show_connections(report: ConnectionsReport) -> None:
+    """Print how many connections were held, and whether each has its answer."""
     options, latency = report.options, report.latency
     sent = f"{options.connections:,} at {options.rate:,.0f}/s from {options.addresses} addresses"
     rows = [

@@ -21,6 +21,7 @@ kafka = typer.Typer(no_args_is_help=True, help="Apache Kafka on this machine.")
 
 
 def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
     topic_records.add_to(topics)
     app.add_typer(topics, name="topics")
     app.add_typer(kafka, name="kafka")

@@ -14,6 +14,7 @@ from schemas.money import formatted
 
 
 def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
     app.command()(demo)
 
 

@@ -50,6 +50,7 @@ Limit = Annotated[int, typer.Option(help="The largest number, oldest first.", mi
 
 
 def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
     app.add_typer(dlq, name="dlq")
 
 

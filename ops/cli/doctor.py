@@ -45,6 +45,7 @@ class Check:
 
 
 def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
     app.command()(doctor)
 
 

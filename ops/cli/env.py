@@ -9,6 +9,7 @@ from ops.run import discovery as found
 
 
 def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
     app.command()(env)
 
 

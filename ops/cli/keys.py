@@ -14,6 +14,7 @@ keys = typer.Typer(no_args_is_help=True, help="The keys that sign tokens.")
 
 
 def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
     app.add_typer(keys, name="keys")
 
 

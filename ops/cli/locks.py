@@ -22,6 +22,7 @@ TicketType = Annotated[str | None, typer.Option(help="The ticket type's id; requ
 
 
 def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
     app.add_typer(locks, name="locks")
 
 

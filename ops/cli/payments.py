@@ -33,6 +33,7 @@ Untold = Annotated[bool, typer.Option("--untold", help="Do not write to the log,
 
 
 def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
     app.add_typer(payments, name="payments")
 
 

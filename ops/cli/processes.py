@@ -47,6 +47,7 @@ NEXT = """
 
 
 def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
     app.command()(up)
     app.command()(api)
     app.command()(pipeline)

@@ -44,6 +44,7 @@ replay = typer.Typer(
 
 
 def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
     reprocess.add_to(replay)
     app.add_typer(replay, name="replay")
     app.command()(verify)

@@ -16,6 +16,7 @@ Only = Annotated[Process | None, typer.Option("--process", help="Only the rights
 
 
 def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
     app.add_typer(rights, name="rights")
 
 

@@ -12,6 +12,7 @@ from ops.sizing.sizing import Keeping, Load, OneEvent, Sizing, size
 
 
 def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
     app.command("size")(command)
 
 

@@ -21,6 +21,7 @@ tickets = typer.Typer(no_args_is_help=True, help="Tickets, as a door sees them."
 
 
 def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
     app.add_typer(tickets, name="tickets")
 
 

@@ -25,6 +25,7 @@ COLOURS = {Severity.CRITICAL: "bold red", Severity.WARNING: "yellow"}
 
 
 def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
     app.command("top")(top)
     app.command("alerts")(show_alerts)
 

@@ -56,6 +56,7 @@ class BadCriteria(CircleError):
 
 
 def add_to(topics: typer.Typer) -> None:
+    """Add the commands about records to `circle topics`."""
     topics.command("tail")(tail)
     topics.command("get")(get)
     topics.command("search")(search)

@@ -17,6 +17,7 @@ users = typer.Typer(no_args_is_help=True, help="Accounts and their roles.")
 
 
 def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
     app.add_typer(users, name="users")
 
 

@@ -26,6 +26,7 @@ class BadRequestName(CircleError):
 
 
 def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
     app.command("groups")(show_groups)
     app.command("follow")(follow)
 

@@ -28,10 +28,12 @@ def default(value: str) -> str:
 
 
 def meta(name: str) -> Manifest:
+    """The metadata of a manifest with this name."""
     return {"name": name, "labels": {"app.kubernetes.io/part-of": "general-circle"}}
 
 
 def labels(name: str) -> dict[str, str]:
+    """The labels that select the pods of a part."""
     return {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "general-circle"}
 
 
@@ -41,4 +43,5 @@ def seconds(text: str) -> int:
 
 
 def option(command: list[str], name: str) -> int:
+    """The number after an option of a command. Raises ValueError without the option."""
     return int(command[command.index(name) + 1])

@@ -14,6 +14,7 @@ PUBLIC = {"circle.ingress": "true"}  # the label of the namespace whose pods may
 
 
 def policies(compose: Manifest) -> Iterator[Manifest]:
+    """The network policies of all parts: everything is forbidden first."""
     yield _policy("default-deny", {}, {"policyTypes": ["Ingress", "Egress"]})
     dns = {
         "to": [{"namespaceSelector": {}, "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}],

@@ -118,8 +118,8 @@ class Sizing(msgspec.Struct, frozen=True, kw_only=True):
 def size(load: Load, costs: Costs, limits: Limits) -> Sizing:
     """Sizing a load. Equal events, each on the partition of its id; one unit stays below `load.busy` of its limit.
 
-    An event's worker decides no more than one core can, so admission turns the rest of its requests away. What is
-    turned away costs the API as much as a refusal that shares a record, and costs nothing else.
+    An event's worker decides no more than one core can, so admission turns the rest of its requests away. Such a
+    request costs the API as much as a refusal that shares a record, and costs nothing else.
     """
     one = _one_event(load, costs, limits)
     accepted = one.accepted_per_s * load.events

@@ -1,7 +1,7 @@
 """tickets.facts → messages: the branch of the read side that writes inboxes, due mails and due webhook calls.
 
-Each fact is delivered once: a message is a row with the fact's position, in the transaction of the read side. What
-leaves the platform is a row first. The postman sends it, at the pace of each receiver. After the commit, one message on
+Each fact is delivered once: a message is a row with the fact's position, in the transaction of the read side. Each mail
+and each call is a row first. The postman sends it, at the pace of each receiver. After the commit, one message on
 CHANNEL names the users with new messages. When the rows are rebuilt from the log, inboxes fill again, and nothing is
 sent: `pipelines.notifications.sent_positions` keeps how far messages have left.
 """
@@ -82,7 +82,7 @@ class Notifications(Branch[Effects, Written]):
         self._sent |= await sent_positions(connection, partitions)
 
     def prepare(self, part: Part) -> Effects:
-        """The messages of the facts, and the facts that organizers receive. What was sent once is not sent again."""
+        """The messages of the facts, and the facts that organizers receive. No message leaves twice."""
         inbox: list[Notification] = []
         mails: list[Notification] = []
         calls: list[RecordedFact] = []

@@ -30,6 +30,7 @@ WHOLE_PERCENT = 100  # for a record without the refund term
 
 
 def event_created(changes: Changes, at: Envelope, fact: f.EventCreated) -> None:
+    """The event's row, as a draft."""
     change = _event(changes, at)
     change.organizer_id, change.status = fact.user_id, EventStage.DRAFT
     change.created_at, change.published_at, change.reminded_for = at.log_time, 0, 0
@@ -38,20 +39,25 @@ def event_created(changes: Changes, at: Envelope, fact: f.EventCreated) -> None:
 
 
 def event_updated(changes: Changes, at: Envelope, fact: f.EventUpdated) -> None:
+    """The event's row gets the terms of the fact."""
     _described(_event(changes, at), fact)
 
 
 def event_published(changes: Changes, at: Envelope, _fact: f.EventPublished) -> None:
+    """The event's row says that it is published, and since when."""
     change = _event(changes, at)
     change.status, change.published_at = EventStage.PUBLISHED, at.log_time
 
 
 def event_cancelled(changes: Changes, at: Envelope, fact: f.EventCancelled) -> None:
+    """The event's row says that it is cancelled, since when and why."""
     change = _event(changes, at)
     change.status, change.cancelled_at, change.cancel_reason = EventStage.CANCELLED, at.log_time, fact.reason
 
 
 def event_is(status: EventStage) -> Callable[[Changes, Envelope, f.Fact], None]:
+    """The change of a fact after which the event has this stage."""
+
     def change(changes: Changes, at: Envelope, _fact: f.Fact) -> None:
         _event(changes, at).status = status
 
@@ -59,6 +65,7 @@ def event_is(status: EventStage) -> Callable[[Changes, Envelope, f.Fact], None]:
 
 
 def schedule_changed(changes: Changes, at: Envelope, fact: f.ScheduleChanged) -> None:
+    """The row of the event's schedule, with all its activities."""
     activities = as_json(fact.activities)
     changes.schedules[at.event_id] = ScheduleChange(
         event_id=at.event_id,
@@ -70,6 +77,7 @@ def schedule_changed(changes: Changes, at: Envelope, fact: f.ScheduleChanged) ->
 
 
 def ticket_type_added(changes: Changes, at: Envelope, fact: f.TicketTypeAdded) -> None:
+    """The ticket type's row."""
     changes.ticket_types[at.event_id, fact.ticket_type_id] = TicketTypeChange(
         id=fact.ticket_type_id,
         event_id=at.event_id,
@@ -82,6 +90,7 @@ def ticket_type_added(changes: Changes, at: Envelope, fact: f.TicketTypeAdded) -
 
 
 def ticket_type_updated(changes: Changes, at: Envelope, fact: f.TicketTypeUpdated) -> None:
+    """The ticket type's row gets the terms of the fact. Its fixed terms and its ordinal stay."""
     key = (at.event_id, fact.ticket_type_id)
     former = changes.ticket_types.get(key)
     fixed = dict.fromkeys(FIXED, "") if former is None else terms_of(TicketTypeTerms, former.terms, FIXED)
@@ -97,6 +106,7 @@ def ticket_type_updated(changes: Changes, at: Envelope, fact: f.TicketTypeUpdate
 
 
 def pool_changed(changes: Changes, at: Envelope, fact: f.PoolChanged) -> None:
+    """The pool's row, with its name and capacity."""
     changes.pools[at.event_id, fact.pool_id] = PoolChange(
         event_id=at.event_id,
         id=fact.pool_id,
@@ -109,6 +119,7 @@ def pool_changed(changes: Changes, at: Envelope, fact: f.PoolChanged) -> None:
 
 
 def code_added(changes: Changes, at: Envelope, fact: f.CodeAdded) -> None:
+    """The code's row."""
     changes.codes[at.event_id, fact.code_id] = CodeChange(
         event_id=at.event_id,
         id=fact.code_id,
@@ -129,6 +140,7 @@ def code_added(changes: Changes, at: Envelope, fact: f.CodeAdded) -> None:
 
 
 def code_disabled(changes: Changes, at: Envelope, fact: f.CodeDisabled) -> None:
+    """The code's row says that the code is disabled."""
     key = (at.event_id, fact.code_id)
     change = changes.codes.get(key)
     if change is None:
@@ -137,6 +149,7 @@ def code_disabled(changes: Changes, at: Envelope, fact: f.CodeDisabled) -> None:
 
 
 def seats_blocked(changes: Changes, at: Envelope, fact: f.SeatsBlocked) -> None:
+    """The block's row, with its seats or its quantity."""
     changes.seat_blocks[at.event_id, fact.block_id] = SeatBlockChange(
         event_id=at.event_id,
         id=fact.block_id,
@@ -154,6 +167,7 @@ def seats_blocked(changes: Changes, at: Envelope, fact: f.SeatsBlocked) -> None:
 
 
 def seats_unblocked(changes: Changes, at: Envelope, fact: f.SeatsUnblocked) -> None:
+    """The block's row loses the seats or the quantity that the fact names. The name of the release stays in it."""
     key = (at.event_id, fact.block_id)
     change = changes.seat_blocks.get(key)
     if change is None:
@@ -171,6 +185,7 @@ def seats_unblocked(changes: Changes, at: Envelope, fact: f.SeatsUnblocked) -> N
 
 
 def staff_added(changes: Changes, at: Envelope, fact: f.StaffAdded) -> None:
+    """The member's row among the staff. An invitation of the member, if there was one, is accepted."""
     changes.staff[at.event_id, fact.member_id] = StaffChange(
         event_id=at.event_id,
         member_id=fact.member_id,
@@ -184,6 +199,7 @@ def staff_added(changes: Changes, at: Envelope, fact: f.StaffAdded) -> None:
 
 
 def staff_invited(changes: Changes, at: Envelope, fact: f.StaffInvited) -> None:
+    """The invitation's row."""
     changes.invitations[at.event_id, fact.member_id] = InvitationChange(
         event_id=at.event_id,
         member_id=fact.member_id,
@@ -198,6 +214,7 @@ def staff_invited(changes: Changes, at: Envelope, fact: f.StaffInvited) -> None:
 
 
 def staff_invitation_ended(changes: Changes, at: Envelope, fact: f.StaffInvitationEnded) -> None:
+    """The invitation's row gets its outcome and its end."""
     _invitation_ended(changes, at, fact.member_id, InvitationStatus(fact.outcome))
 
 
@@ -212,6 +229,7 @@ def _invitation_ended(changes: Changes, at: Envelope, member_id: UserId, status:
 
 
 def staff_removed(changes: Changes, at: Envelope, fact: f.StaffRemoved) -> None:
+    """The member's row among the staff is not active any more."""
     key = (at.event_id, fact.member_id)
     former = changes.staff.get(key)
     added_at = former.added_at if former is not None else 0
@@ -227,6 +245,7 @@ def staff_removed(changes: Changes, at: Envelope, fact: f.StaffRemoved) -> None:
 
 
 def locks_observed(changes: Changes, at: Envelope, fact: f.SeatLocksObserved) -> None:
+    """The rows of the places that another seller has locked or freed."""
     for places, locked in ((fact.freed, False), (fact.locked, True)):
         for place in places:
             changes.seat_locks[at.event_id, place] = SeatLockChange(
@@ -240,6 +259,7 @@ def locks_observed(changes: Changes, at: Envelope, fact: f.SeatLocksObserved) ->
 
 
 def chore_started(changes: Changes, at: Envelope, fact: f.ChoreStarted) -> None:
+    """The chore's row. A started reminder is noted in the event's row, too."""
     kind = ChoreKind(fact.kind)
     changes.chores[at.event_id, kind] = ChoreChange(
         event_id=at.event_id,
@@ -257,10 +277,12 @@ def chore_started(changes: Changes, at: Envelope, fact: f.ChoreStarted) -> None:
 
 
 def holder_notified(changes: Changes, at: Envelope, fact: f.HolderNotified) -> None:
+    """The chore's row names the last reservation whose holder has the message."""
     _chore(changes, at, ChoreKind(fact.kind)).told_id = fact.reservation_id  # a cancelled event has no such chore
 
 
 def chore_finished(changes: Changes, at: Envelope, fact: f.ChoreFinished) -> None:
+    """The chore's row is finished. A finished reminder is noted in the event's row, too."""
     _chore(changes, at, ChoreKind(fact.kind)).finished = True
     _reminded(changes, at, fact)
 

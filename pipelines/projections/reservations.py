@@ -46,6 +46,7 @@ ORDINAL_MAX = 1_000  # a user may have so many tickets of an event; no reservati
 
 
 def tickets_held(changes: Changes, at: Envelope, fact: f.TicketsHeld) -> None:
+    """The reservation's row as a hold, and the claims on its seats."""
     amended = None
     if fact.promo_code or fact.access_code:
         amended = Amendment(fact.promo_code or "", fact.access_code or "", fact.discount_minor or 0)
@@ -58,26 +59,31 @@ def tickets_held(changes: Changes, at: Envelope, fact: f.TicketsHeld) -> None:
 
 
 def rejected(changes: Changes, at: Envelope, fact: f.ReservationRejected) -> None:
+    """The reservation's row as a refused one, with the reason."""
     row = _new_row(changes, at, fact, ReservationStatus.REJECTED)
     row.reason, row.detail, row.detail_at = fact.reason, fact.detail, fact.at or 0
 
 
 def warned(changes: Changes, at: Envelope, fact: f.HoldWarned) -> None:
+    """The row says that its buyer was warned of the deadline."""
     _amended(_reservation(changes, at, fact.reservation_id)).warned = True
 
 
 def extended(changes: Changes, at: Envelope, fact: f.HoldExtended) -> None:
+    """The row gets the later deadline, and says that the hold was extended."""
     reservation = _reservation(changes, at, fact.reservation_id)
     reservation.expires_at = fact.expires_at
     _amended(reservation).extended = True
 
 
 def reacquired(changes: Changes, at: Envelope, fact: f.HoldReacquired) -> None:
+    """The row is a hold again, and its seats are claimed again."""
     _reservation(changes, at, fact.reservation_id).status = ReservationStatus.HELD
     _claims(changes, at, fact.ticket_type_id, fact.seats, fact.reservation_id, SeatClaimStatus.HELD)
 
 
 def payment_requested(changes: Changes, at: Envelope, fact: f.PaymentRequested) -> None:
+    """The reservation's row waits for a payment, and the attempt gets a row."""
     reservation = _reservation(changes, at, fact.reservation_id)
     _pay(reservation, PaymentStatus.REQUESTED)
     reservation.attempt_id, reservation.payment_token, reservation.reason = fact.attempt_id, fact.payment_token, ""
@@ -99,6 +105,7 @@ def payment_requested(changes: Changes, at: Envelope, fact: f.PaymentRequested) 
 
 
 def payment_declined(changes: Changes, at: Envelope, fact: f.PaymentDeclined) -> None:
+    """The rows of the reservation and of the attempt say that the payment was declined, and why."""
     reservation = _reservation(changes, at, fact.reservation_id)
     _pay(reservation, PaymentStatus.DECLINED)
     reservation.reason = fact.reason
@@ -107,6 +114,7 @@ def payment_declined(changes: Changes, at: Envelope, fact: f.PaymentDeclined) ->
 
 
 def confirmed(changes: Changes, at: Envelope, fact: f.ReservationConfirmed) -> None:
+    """The reservation's row is confirmed and paid, its seats are sold, and each place gets a ticket's row."""
     reservation = _reservation(changes, at, fact.reservation_id)
     _pay(reservation, PaymentStatus.CAPTURED)
     reservation.status, reservation.reason = ReservationStatus.CONFIRMED, ""
@@ -136,6 +144,7 @@ def confirmed(changes: Changes, at: Envelope, fact: f.ReservationConfirmed) -> N
 
 
 def confirmation_refused(changes: Changes, at: Envelope, fact: f.ConfirmationRefused) -> None:
+    """The row of an attempt that waits for the provider says that nothing was charged, and why."""
     # This refuses only an attempt that waits for the provider. A charged attempt is refunded instead.
     known = changes.payments.get((at.event_id, fact.attempt_id))
     if known is None or known.status == PaymentStatus.REQUESTED:
@@ -144,6 +153,7 @@ def confirmation_refused(changes: Changes, at: Envelope, fact: f.ConfirmationRef
 
 
 def refund_requested(changes: Changes, at: Envelope, fact: f.RefundRequested) -> None:
+    """The refund's row. The rows of the payment and, unless the payment is stray, of the reservation follow."""
     key, origin = key_of_refund(fact.payment_id, fact.refund_key), RefundOrigin(fact.origin or RefundOrigin.OURS)
     if origin != RefundOrigin.STRAY:
         reservation = _reservation(changes, at, fact.reservation_id)
@@ -178,6 +188,7 @@ def refund_requested(changes: Changes, at: Envelope, fact: f.RefundRequested) ->
 
 
 def refunded(changes: Changes, at: Envelope, fact: f.PaymentRefunded) -> None:
+    """The refund's row is refunded. The reservation's row follows, unless the payment is stray."""
     key, origin = key_of_refund(fact.payment_id, fact.refund_key), RefundOrigin(fact.origin or RefundOrigin.OURS)
     if origin != RefundOrigin.STRAY:
         reservation = _reservation(changes, at, fact.reservation_id)
@@ -211,6 +222,7 @@ def refunded(changes: Changes, at: Envelope, fact: f.PaymentRefunded) -> None:
 
 
 def refund_failed(changes: Changes, at: Envelope, fact: f.RefundFailed) -> None:
+    """The refund's row has failed, with the reason. The reservation's row follows, unless the payment is stray."""
     if fact.origin != RefundOrigin.STRAY:
         reservation = _reservation(changes, at, fact.reservation_id)
         _close(_amended(reservation), fact.refund_key)
@@ -239,10 +251,12 @@ def refund_failed(changes: Changes, at: Envelope, fact: f.RefundFailed) -> None:
 
 
 def dispute_opened(changes: Changes, at: Envelope, fact: f.DisputeOpened) -> None:
+    """The dispute's row, and since when it is open."""
     _dispute(changes, at, fact).opened_at = at.log_time
 
 
 def dispute_closed(changes: Changes, at: Envelope, fact: f.DisputeClosed) -> None:
+    """The dispute's row is closed. The reservation's row loses the money that the bank has taken."""
     dispute = _dispute(changes, at, fact)
     dispute.closed_at = at.log_time
     dispute.charged_minor += fact.from_tickets_minor + fact.from_kept_minor + fact.from_owed_minor
@@ -252,6 +266,8 @@ def dispute_closed(changes: Changes, at: Envelope, fact: f.DisputeClosed) -> Non
 
 
 def ended(status: ReservationStatus) -> Callable[[Changes, Envelope, Any], None]:
+    """The change of a fact that ends a reservation with this status, and the claims on its seats."""
+
     def change(changes: Changes, at: Envelope, fact: f.HoldExpired | f.HoldReleased | f.ReservationCancelled) -> None:
         _reservation(changes, at, fact.reservation_id).status = status
         _claims(changes, at, fact.ticket_type_id, fact.seats, fact.reservation_id, SeatClaimStatus.ENDED)
@@ -263,6 +279,7 @@ _end_cancelled = ended(ReservationStatus.CANCELLED)
 
 
 def cancelled(changes: Changes, at: Envelope, fact: f.ReservationCancelled) -> None:
+    """The reservation's row is cancelled, with the money that is kept and owed. Its tickets are void."""
     _end_cancelled(changes, at, fact)
     if fact.kept_minor or fact.withheld_minor:
         amended = _amended(changes.reservations[at.event_id, fact.reservation_id])
@@ -273,6 +290,7 @@ def cancelled(changes: Changes, at: Envelope, fact: f.ReservationCancelled) -> N
 
 
 def tickets_cancelled(changes: Changes, at: Envelope, fact: f.TicketsCancelled) -> None:
+    """The reservation's row loses some of its tickets. They are void, and their seats are free."""
     reservation = _reservation(changes, at, fact.reservation_id)
     amended, gone = _amended(reservation), set(fact.seats)
     amended.void_places = amended.void_places + (fact.seats or _ordinals(fact.reservation_id, fact.ticket_ids))

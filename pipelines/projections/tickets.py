@@ -19,6 +19,7 @@ def patch_of(changes: Changes, at: Envelope, ticket_id: TicketId) -> TicketPatch
 
 
 def transferred(changes: Changes, at: Envelope, fact: f.TicketTransferred) -> None:
+    """The ticket's row gets its new holder and version. An offer of the ticket, if there was one, is accepted."""
     patch = patch_of(changes, at, fact.ticket_id)
     patch.user_id, patch.version = fact.to_user_id, fact.version
     patch.transferred_at, patch.has_history = at.log_time, True
@@ -27,6 +28,7 @@ def transferred(changes: Changes, at: Envelope, fact: f.TicketTransferred) -> No
 
 
 def transfer_offered(changes: Changes, at: Envelope, fact: f.TransferOffered) -> None:
+    """The offer's row."""
     changes.transfers[at.event_id, fact.transfer_id] = TransferChange(
         event_id=at.event_id,
         id=fact.transfer_id,
@@ -47,6 +49,7 @@ def transfer_offered(changes: Changes, at: Envelope, fact: f.TransferOffered) ->
 
 
 def transfer_ended(changes: Changes, at: Envelope, fact: f.TransferEnded) -> None:
+    """The offer's row gets its outcome and its end."""
     _ended(changes, at, fact.transfer_id, TransferStatus(fact.outcome))
 
 
@@ -60,6 +63,7 @@ def _ended(changes: Changes, at: Envelope, transfer_id: TransferId, status: Tran
 
 
 def check_in_accepted(changes: Changes, at: Envelope, fact: f.CheckInAccepted) -> None:
+    """The ticket's row is checked in, and the scan gets a row."""
     patch = patch_of(changes, at, fact.ticket_id)
     patch.checked_in_at, patch.checked_in_by, patch.has_history = fact.scanned_at, fact.by_user_id, True
     patch.gate, patch.scanner = fact.gate, fact.scanner
@@ -88,6 +92,7 @@ def check_in_accepted(changes: Changes, at: Envelope, fact: f.CheckInAccepted) -
 
 
 def check_in_refused(changes: Changes, at: Envelope, fact: f.CheckInRefused) -> None:
+    """The row of the refused scan. The ticket's row stays."""
     # The user of this row is the scanner: such a ticket may have no holder.
     changes.check_ins.append(
         CheckInChange(
@@ -114,6 +119,7 @@ def check_in_refused(changes: Changes, at: Envelope, fact: f.CheckInRefused) -> 
 
 
 def check_in_reversed(changes: Changes, at: Envelope, fact: f.CheckInReversed) -> None:
+    """The ticket's row is not checked in any more. The undoing gets a row among the scans."""
     patch = patch_of(changes, at, fact.ticket_id)
     patch.checked_in_at, patch.gate, patch.scanner, patch.checked_in_by = 0, "", "", ""
     patch.has_history = True  # what was undone stays so
@@ -142,6 +148,7 @@ def check_in_reversed(changes: Changes, at: Envelope, fact: f.CheckInReversed) -
 
 
 def waitlist_joined(changes: Changes, at: Envelope, fact: f.WaitlistJoined) -> None:
+    """The row of the place in the waiting list."""
     changes.waitlist[at.event_id, fact.entry_id] = WaitlistEntryChange(
         event_id=at.event_id,
         id=fact.entry_id,
@@ -164,11 +171,13 @@ def waitlist_joined(changes: Changes, at: Envelope, fact: f.WaitlistJoined) -> N
 
 
 def waitlist_offered(changes: Changes, at: Envelope, fact: f.WaitlistOffered) -> None:
+    """The row of the place gets the reservation that was offered, and its deadline."""
     entry = _entry(changes, at, fact.entry_id)
     entry.status, entry.reservation_id, entry.expires_at = WaitlistStatus.OFFERED, fact.reservation_id, fact.expires_at
 
 
 def waitlist_ended(changes: Changes, at: Envelope, fact: f.WaitlistEnded) -> None:
+    """The row of the place has ended, with the reason."""
     entry = _entry(changes, at, fact.entry_id)
     entry.status, entry.reason = WaitlistStatus.ENDED, fact.reason
 

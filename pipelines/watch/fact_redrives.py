@@ -51,7 +51,7 @@ def applied_by(set_aside_by: str, error: str, fact: object) -> str:
 
 
 def ask(settings: Settings, wanted: Sequence[AskedRedrive], by: str) -> None:
-    """Ask the read side to apply these facts. What waits, and what is applied, stays. Raises ServiceUnreachable."""
+    """Ask the read side to apply these facts. Requests that wait or were applied stay. Raises ServiceUnreachable."""
 
     async def put(connection: Connection) -> None:
         rows = [(*one.key, one.place) for one in wanted]

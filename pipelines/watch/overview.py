@@ -1,6 +1,6 @@
 """The platform at a glance, as `circle top` shows it: rates, lags, sales, dead letters, alerts. Writes nothing.
 
-What monitoring has counted comes from its report in Redis, at most half a minute old. While monitoring or Redis is
+Monitoring's counts come from its report in Redis, at most half a minute old. While monitoring or Redis is
 away, that part is None, and the rest is shown.
 """
 

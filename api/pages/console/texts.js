@@ -77,7 +77,7 @@ export const T = {
     tables: { webhook_deliveries: "webhook call", direct_messages: "message", account_mails: "mail" }, sure: "This writes to the log, and the audit log notes it.",
   },
   status: {
-    title: "General Circle: status", selling: "Selling works.", notSelling: "Selling does not work at the moment.", unknown: "Nobody answers, so whether selling works is unknown.", since: time => `since ${time}`,
+    title: "General Circle: status", selling: "Selling works.", notSelling: "Selling does not work at the moment.", unknown: "No process answers, so whether selling works is unknown.", since: time => `since ${time}`,
     services: "Services", service: "service", answers: "answers", dataflows: "Dataflows", dataflow: "dataflow", dying: "keeps dying", sinceColumn: "since", yes: "yes", no: "no", unknownWord: "unknown",
     seen: time => `Seen at ${time}. This page looks again by itself.`, names: { kafka: "Kafka", redis: "Redis", postgres: "PostgreSQL" },
   },

@@ -246,7 +246,7 @@ class _Bench:
         return await asyncio.to_thread(warm_up, plan, options.warm_up_s, self._target.meter, self._progress)
 
     async def alone(self, number: int) -> WatchedDrop:
-        """A drop that nobody watches."""
+        """A drop that no console watches."""
         drop = await self._publish(f"Unwatched {number + 1}", self._options.requests)
         return await self._sell(drop, 2 * number)
 

@@ -279,6 +279,7 @@ def _count(counts: dict[K, int], key: K, change: int) -> None:
 
 
 def set_entry(table: dict[K, V], key: K, value: V | None) -> None:
+    """Set the entry of a table; None takes it away."""
     if value is None:
         table.pop(key, None)
     else:

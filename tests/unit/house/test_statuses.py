@@ -24,6 +24,7 @@ STATUS_LIKE = ("status", "kind", "outcome", "reason", "origin", "payment", "answ
 SCHEMA_TYPES = {"string", "long", "int", "null"}  # Avro's own words for types, which no record of ours has as a status
 FOREIGN = {
     "ops/kubernetes/manifests.py": "the kinds of Kubernetes",
+    "ops/kubernetes/policies.py": "the kinds of Kubernetes",
     "pipelines/payments/providers/stripe/provider.py": "the reasons of Stripe",
     "ops/run/services/containers.py": "the states of the container engine, and its word for none",
 }
