@@ -23,7 +23,7 @@ from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from ops.archive.records import Archived, OtherNames, former_schemas, restored, schema_of, stored
 from ops.explain.event_past import BadMoment
-from ops.proof.load.progress import ProgressBars
+from ops.progress import ProgressBars
 from pipelines.history.moment import moment
 from schemas.codec import Codec
 from schemas.ids import US_PER_MS

@@ -31,7 +31,7 @@ from ops.archive.export import (
     records_of,
 )
 from ops.archive.records import Archived
-from ops.proof.load.progress import ProgressBars
+from ops.progress import ProgressBars
 from pipelines.notifications.branch import FORMER_GROUP
 from pipelines.notifications.former_topic import MAIL_GROUP
 from pipelines.payments.wiring import GROUP as PAYMENTS_GROUP

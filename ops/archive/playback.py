@@ -27,8 +27,8 @@ from connectors.log_reader import LogReader, partitions_of, stamp_of
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from ops.archive.export import BadArchive, manifest_of, records_of
-from ops.proof.load.progress import ProgressBars
-from ops.proof.load.statistics import Latencies, latencies
+from ops.progress import ProgressBars
+from ops.statistics import Latencies, latencies
 from schemas import cloudevents
 from schemas.codec import Codec
 from schemas.commands import Command, ReserveInTurn

@@ -18,7 +18,8 @@ from ops.cli.bench_reports import (
     show_step,
     show_verdict,
 )
-from ops.cli.output import AsJson, emit_json
+from ops.output import AsJson, emit_json
+from ops.progress import ProgressBars
 from ops.proof.bench import connections as connections_bench
 from ops.proof.bench import drop as drop_bench
 from ops.proof.bench import greedy as greedy_bench
@@ -39,7 +40,6 @@ from ops.proof.bench.suite import runner
 from ops.proof.bench.suite.runner import RunOptions
 from ops.proof.bench.suite.scenarios import DROP, sized
 from ops.proof.bench.warm_up import S_MAX
-from ops.proof.load.progress import ProgressBars
 from ops.proof.load.target import own_platform, running_platform
 from ops.run.services.process import run_coroutine
 

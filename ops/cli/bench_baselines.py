@@ -6,13 +6,13 @@ import typer
 
 from connectors.errors import SettingsError
 from ops.cli.bench_reports import show_baselines
-from ops.cli.output import AsJson, emit_json
+from ops.output import AsJson, emit_json
+from ops.progress import ProgressBars
 from ops.proof.bench.baselines import bench as baselines
 from ops.proof.bench.baselines.bench import BaselinesOptions
 from ops.proof.bench.baselines.terms import Baseline
 from ops.proof.bench.drop import DropOptions
 from ops.proof.bench.warm_up import S_MAX
-from ops.proof.load.progress import ProgressBars
 
 
 def add_to(bench: typer.Typer) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ops.cli.output import emit_json, emit_table
+from ops.output import emit_json, emit_table
 from ops.proof.bench.baselines.bench import BaselineReport, BaselinesReport, cpu_us
 from ops.proof.bench.baselines.terms import DESCRIBED, Baseline
 from ops.proof.bench.connections import ConnectionsReport

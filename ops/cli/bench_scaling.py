@@ -6,11 +6,11 @@ import typer
 
 from connectors.errors import SettingsError
 from ops.cli.bench_reports import show_measurement
-from ops.cli.output import AsJson, emit_json
+from ops.output import AsJson, emit_json
+from ops.progress import ProgressBars
 from ops.proof.bench.scaling import bench as scaling_bench
 from ops.proof.bench.scaling.bench import COMMANDS_MIN, ScalingOptions
 from ops.proof.bench.scaling.laws import Law
-from ops.proof.load.progress import ProgressBars
 
 
 def add_to(bench: typer.Typer) -> None:

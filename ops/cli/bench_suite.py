@@ -10,7 +10,8 @@ import typer
 from connectors import clock
 from connectors.errors import SettingsError
 from ops.cli.bench_reports import show_figures, show_measurement
-from ops.cli.output import AsJson, emit_json, emit_table
+from ops.output import AsJson, emit_json, emit_table
+from ops.progress import ProgressBars
 from ops.proof.bench import expiry as expiry_bench
 from ops.proof.bench import read_side
 from ops.proof.bench import watchers as watchers_bench
@@ -25,7 +26,6 @@ from ops.proof.bench.suite.runner import RunOptions
 from ops.proof.bench.suite.scenarios import SCENARIOS, Scenario, sized
 from ops.proof.bench.warm_up import S_MAX
 from ops.proof.bench.watchers import WatchersOptions
-from ops.proof.load.progress import ProgressBars
 from ops.proof.load.target import own_platform, running_platform
 from ops.run.services.process import run_coroutine
 

@@ -9,9 +9,9 @@ import typer
 from connectors.schema_registry import apply_schemas
 from connectors.topics import apply_topics, describe_topics
 from ops.cli import topic_records
-from ops.cli.output import AsJson, DryRun, emit_json, emit_table
 from ops.migrations import migrate as run_migrations
 from ops.operate import acls
+from ops.output import AsJson, DryRun, emit_json, emit_table
 from ops.run.discovery import operator_settings
 from ops.run.services import kafka_jars
 from schemas.topics import DAY_MS, all_topics

@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
-from ops.cli.output import AsJson, emit_json, emit_table
+from ops.output import AsJson, emit_json, emit_table
+from ops.progress import ProgressBars
 from ops.proof.demo.report import DemoOptions, DemoReport
 from ops.proof.demo.run import run
 from ops.proof.load.organizer import CURRENCY
-from ops.proof.load.progress import ProgressBars
-from ops.proof.load.statistics import Latencies
+from ops.statistics import Latencies
 from schemas.money import formatted
 
 

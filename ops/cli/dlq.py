@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from ops.cli.output import AsJson, DryRun, emit_json, emit_table
+from ops.output import AsJson, DryRun, emit_json, emit_table
 from ops.run.discovery import operator_settings
 from ops.run.services.process import run_coroutine
 from pipelines.watch.dead_letters import (

@@ -15,8 +15,8 @@ import typer
 from connectors import redis_clients
 from connectors.errors import CircleError
 from connectors.settings import Settings
-from ops.cli.output import AsJson, emit_json, emit_table
 from ops.cli.processes import PORT_DEFAULT
+from ops.output import AsJson, emit_json, emit_table
 from ops.run import discovery as found
 from ops.run.services import kafka_jars
 from ops.run.services.kafka_probe import brokers_known

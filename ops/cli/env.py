@@ -4,7 +4,7 @@ import shlex
 
 import typer
 
-from ops.cli.output import AsJson, emit_json
+from ops.output import AsJson, emit_json
 from ops.run import discovery as found
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ops.cli.output import AsJson, DryRun, emit_json
+from ops.output import AsJson, DryRun, emit_json
 from ops.run.platform import development_key
 
 KEY_FILE = Path("/keys/jwt.pem")

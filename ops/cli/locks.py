@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ops.cli.output import AsJson, DryRun, emit_json, emit_table
 from ops.operate.locks import SECONDS_MAX, Lock, check_owner, listed, places_of
+from ops.output import AsJson, DryRun, emit_json, emit_table
 from ops.run.discovery import operator_settings
 from pipelines.reservations.seat_locks import ForeignLocks
 from schemas.ids import EventId, TicketTypeId

@@ -10,10 +10,10 @@ from typing import Annotated
 import msgspec
 import typer
 
-from ops.cli.output import AsJson, DryRun, emit_json, emit_table
 from ops.operate.provider_commands import CommandWriter
 from ops.operate.provider_moves import NoSuchPayment, told_of
 from ops.operate.reconcile import Reconciled, books_of, reconcile
+from ops.output import AsJson, DryRun, emit_json, emit_table
 from ops.run.discovery import operator_settings
 from pipelines.payments.providers.books import BookedDispute, BookedRefund
 from pipelines.payments.providers.sandbox_books import SandboxBooks

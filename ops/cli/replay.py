@@ -14,9 +14,9 @@ from connectors.settings import Settings
 from ops.archive import export as archives
 from ops.archive import imports as importing
 from ops.cli import reprocess
-from ops.cli.output import AsJson, DryRun, emit_json, emit_table
 from ops.explain import event_past as past
-from ops.proof.load.progress import ProgressBars
+from ops.output import AsJson, DryRun, emit_json, emit_table
+from ops.progress import ProgressBars
 from ops.run.discovery import operator_settings
 from ops.verify import follow_report
 from ops.verify import receipt as receipts

@@ -11,8 +11,8 @@ from connectors.errors import SettingsError
 from connectors.kafka import StopFlag
 from ops.archive import playback as loads
 from ops.archive.export import span
-from ops.cli.output import AsJson, DryRun, emit_json, emit_table
-from ops.proof.load.progress import ProgressBars
+from ops.output import AsJson, DryRun, emit_json, emit_table
+from ops.progress import ProgressBars
 from ops.rebuild import projections as generations
 from ops.rebuild import redis as showings
 from ops.rebuild.rows import CALLED

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from ops.cli.output import AsJson, DryRun, emit_json
 from ops.operate import database_rights, redis_rights
 from ops.operate.acls import Process
+from ops.output import AsJson, DryRun, emit_json
 from ops.run.discovery import operator_settings
 
 rights = typer.Typer(no_args_is_help=True, help="What each process may do on PostgreSQL and Redis.")

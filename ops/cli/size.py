@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from connectors.errors import SettingsError
-from ops.cli.output import AsJson, emit_json, emit_table
+from ops.output import AsJson, emit_json, emit_table
 from ops.sizing.costs import MEASURED, Limits, measured
 from ops.sizing.sizing import Keeping, Load, OneEvent, Sizing, size
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from api.auth.keys import read_jwks
 from api.ticket_codes import CodeReader, ForgedCode
 from connectors.errors import ServiceUnreachable, SettingsError
-from ops.cli.output import AsJson, emit_json
+from ops.output import AsJson, emit_json
 
 FETCH_TIMEOUT_S = 10.0
 KEYS_EXAMPLE = "https://tickets.example.org/.well-known/jwks.json"

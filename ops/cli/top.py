@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ops.cli.output import PIPE_WIDTH, AsJson, emit_json, emit_table
+from ops.output import PIPE_WIDTH, AsJson, emit_json, emit_table
 from ops.run.discovery import operator_settings
 from pipelines.monitoring.alert_rules import Severity
 from pipelines.watch.alerts import AlertView, alerts

@@ -14,7 +14,7 @@ import typer
 
 from connectors import clock
 from connectors.errors import CircleError
-from ops.cli.output import AsJson, emit_json
+from ops.output import AsJson, emit_json
 from ops.run.discovery import operator_settings
 from pipelines.watch.record_search import (
     MATCHES_MAX,

@@ -7,10 +7,10 @@ import msgspec
 import typer
 
 from api.auth.tokens import Role
-from ops.cli.output import AsJson, DryRun, emit_json
 from ops.operate.users import enrol, reset_factor
 from ops.operate.users import promote as promote_user
 from ops.operate.users import verify as verify_user
+from ops.output import AsJson, DryRun, emit_json
 from ops.run.discovery import operator_settings
 
 users = typer.Typer(no_args_is_help=True, help="Accounts and their roles.")

@@ -10,7 +10,7 @@ import typer
 
 from connectors.errors import CircleError
 from connectors.settings import Settings
-from ops.cli.output import AsJson, emit_json, emit_table
+from ops.output import AsJson, emit_json, emit_table
 from ops.run.discovery import operator_settings
 from ops.verify import receipt as receipts
 from pipelines.watch import journey

@@ -12,7 +12,7 @@ from connectors.postgres import Connection, Database
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from connectors.sql_files import queries
-from ops.proof.load.progress import ProgressBars
+from ops.progress import ProgressBars
 from ops.verify.verify import SQL_FILE
 from pipelines.history.explain import Explanation, about
 from pipelines.history.moment import EventFold, Moment, moment

@@ -28,7 +28,7 @@ from connectors.log_reader import LogReader, few_collections, key_of, offset_of,
 from connectors.postgres import Connection, Database
 from connectors.settings import Settings
 from ops.archive.export import Span
-from ops.proof.load.progress import Bar, ProgressBars
+from ops.progress import Bar, ProgressBars
 from ops.rebuild.rows import (
     CALLED,
     NEXT,

@@ -16,7 +16,7 @@ import redis
 from connectors.log_reader import few_collections
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
-from ops.proof.load.progress import ProgressBars
+from ops.progress import ProgressBars
 from ops.verify.verify import (
     PartitionResult,
     PartitionRun,

@@ -25,7 +25,7 @@ from connectors.schema_registry import codec_of
 from connectors.scratch_file import ScratchFile
 from connectors.settings import Settings
 from connectors.topics import apply_topic, delete_topic
-from ops.proof.load.progress import Bar, ProgressBars
+from ops.progress import Bar, ProgressBars
 from ops.shadow.comparison import ShadowReport, by_command, compare
 from ops.shadow.sink import ShadowSink
 from pipelines.history.fold import Fold

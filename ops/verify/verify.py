@@ -39,7 +39,7 @@ from connectors.scratch_file import ScratchFile
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from connectors.stoppable_wait import pause
-from ops.proof.load.progress import Bar, ProgressBars
+from ops.progress import Bar, ProgressBars
 from pipelines.history.agreement import claims_differ, rows_differ, tickets_differ
 from pipelines.history.states import KEPT_MAX, States
 from pipelines.history.verification import Divergence, DivergenceKind, PartitionVerifier, Undecided

@@ -10,7 +10,7 @@ from connectors.log_reader import LogReader, few_collections, key_of, offset_of,
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from ops.explain.event_past import NotOnTheLog, facts_of
-from ops.proof.load.progress import ProgressBars
+from ops.progress import ProgressBars
 from ops.what_if.picture import svg
 from ops.what_if.worlds import BadRule, OtherRules, ReplayedCommand, WhatIfReport, World, WorldOutcome, report
 from pipelines.history.moment import moment

@@ -18,9 +18,9 @@ import pytest
 
 from ops.cli.main import run
 from ops.migrations.tables import DERIVED_TABLES, KEPT_TABLES, OUTBOUND_TABLES
+from ops.progress import ProgressBars
 from ops.proof.checker import wait_until_settled
 from ops.proof.full_check import check
-from ops.proof.load.progress import ProgressBars
 from ops.run.platform import Platform
 from ops.run.services.process import wait_for
 from ops.verify.verify import VerifyOptions, verify

@@ -10,7 +10,7 @@ from msgspec import structs
 from ops.cli.main import run
 from ops.proof.bench.ingress import IngressOptions, IngressRound, report
 from ops.proof.load.open_loop import Result
-from ops.proof.load.statistics import Latencies, ProcessCpu
+from ops.statistics import Latencies, ProcessCpu
 
 NONE = Latencies(count=0, p50_ms=0.0, p95_ms=0.0, p99_ms=0.0, max_ms=0.0)
 

@@ -10,12 +10,12 @@ import pytest
 from msgspec.structs import replace
 
 from ops.cli.main import run
+from ops.progress import ProgressBars
 from ops.proof.bench import catalogue
 from ops.proof.bench.suite import runner
 from ops.proof.bench.suite.figures import BenchResult
 from ops.proof.bench.suite.runner import RunOptions
 from ops.proof.bench.suite.scenarios import SCENARIOS, sized
-from ops.proof.load.progress import ProgressBars
 from ops.proof.load.target import LoadTarget, own_platform
 from ops.run.services.process import run_coroutine
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from connectors.settings import Settings
+from ops.progress import ProgressBars
 from ops.proof.checker import wait_until_settled
-from ops.proof.load.progress import ProgressBars
 from ops.rebuild.projections import go_back, rebuild
 from ops.verify.verify import VerifyOptions, verify
 from tests.harness.flows import rows_of

@@ -12,7 +12,7 @@ from ops.proof.bench.suite.figures import BenchCheck, BenchResult, Figure, Machi
 from ops.proof.bench.suite.measurement import Measurement, SuiteResult, rounds_chart
 from ops.proof.bench.suite.scenarios import SCENARIOS, Scenario
 from ops.proof.load.open_loop import LoadSecond
-from ops.proof.load.statistics import ProcessCpu, latencies
+from ops.statistics import ProcessCpu, latencies
 
 STEP = Step(
     rate=10.0,

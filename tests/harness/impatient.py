@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import TypeVar
 
-from ops.proof.load.progress import Bar, ProgressBars
+from ops.progress import Bar, ProgressBars
 
 Found = TypeVar("Found")
 

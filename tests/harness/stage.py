@@ -14,10 +14,10 @@ from typing import Any
 from connectors.errors import ServiceUnreachable
 from connectors.kafka import committed_offsets, consumer
 from connectors.settings import PARTITIONS_DEFAULT
+from ops.progress import ProgressBars
 from ops.proof.checker import NotSettled, Report, wait_until_settled
 from ops.proof.checker.quiescence import RESERVATIONS_GROUP
 from ops.proof.full_check import check
-from ops.proof.load.progress import ProgressBars
 from ops.rebuild.projections import rebuild
 from ops.run.services.stack import Stack
 from pipelines.configuration import settings_from_env

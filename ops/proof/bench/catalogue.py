@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from ops.progress import ProgressBars
 from ops.proof.bench import expiry, ingress, kernel_rounds, read_side, replay, resume, watchers
 from ops.proof.bench.baselines import bench as baselines
 from ops.proof.bench.baselines.terms import Baseline
@@ -28,7 +29,6 @@ from ops.proof.bench.suite.runner import RunOptions
 from ops.proof.bench.suite.scenarios import DROP, SCENARIOS, Scenario, sized
 from ops.proof.bench.warm_up import S_MAX
 from ops.proof.bench.watchers import WatchersOptions
-from ops.proof.load.progress import ProgressBars
 from ops.proof.load.target import LoadTarget, own_platform, running_platform
 from ops.run.services.process import run_coroutine
 

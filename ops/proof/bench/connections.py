@@ -17,12 +17,12 @@ from uuid import uuid4
 import msgspec
 
 from connectors.errors import SettingsError
+from ops.progress import Bar, ProgressBars
 from ops.proof.load.accounts import provision
 from ops.proof.load.http_client import HttpClient, NoAnswer
 from ops.proof.load.organizer import Organizer
-from ops.proof.load.progress import Bar, ProgressBars
-from ops.proof.load.statistics import Latencies, latencies
 from ops.proof.load.target import LoadTarget
+from ops.statistics import Latencies, latencies
 
 CONNECTIONS_MAX = 40_000  # one seat each, of one section
 ADDRESSES_MAX = 200

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import structs
 
 from connectors.postgres import Connection, connect
+from ops.progress import ProgressBars
 from ops.proof.bench.mix import GRANTED_SHARE, HOLD_TTL_S, PLACES_MEAN
 from ops.proof.bench.oversold import oversold
 from ops.proof.bench.queues import QueueSecond, Sample, queues_of
@@ -28,9 +29,8 @@ from ops.proof.load.accounts import provision
 from ops.proof.load.http_client import HttpClient
 from ops.proof.load.open_loop import NO_ANSWER, NOT_SENT, LoadSecond, Plan, Target
 from ops.proof.load.organizer import Organizer
-from ops.proof.load.progress import ProgressBars
-from ops.proof.load.statistics import CpuMeter, Latencies, ProcessCpu, our_us_per_request
 from ops.proof.load.target import LoadTarget
+from ops.statistics import CpuMeter, Latencies, ProcessCpu, our_us_per_request
 from pipelines.reservations.core.limits import TICKETS_PER_USER_MAX
 
 SECTION_ROWS, SECTION_SEATS_PER_ROW = 40, 50

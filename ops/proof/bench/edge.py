@@ -21,7 +21,7 @@ from api.fairness import limits
 from api.http.hot_route import HotPath, HotRoutes
 from api.http.protocol import EdgeProtocol
 from api.routes.table import ROUTES
-from ops.cli.output import emit_table
+from ops.output import emit_table
 from ops.run.services.process import free_port
 from schemas.ids import US_PER_S
 

@@ -22,14 +22,14 @@ from connectors.postgres import Connection, connect
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from connectors.sql_files import queries
+from ops.progress import ProgressBars
 from ops.proof.bench.suite.figures import BenchCheck, Figure, Machine
 from ops.proof.bench.suite.machine import Calibration
 from ops.proof.bench.suite.measurement import Measurement, cpu_figures, rounds_chart
 from ops.proof.load.http_client import HttpClient
 from ops.proof.load.organizer import Drop, Organizer, expect
-from ops.proof.load.progress import ProgressBars
-from ops.proof.load.statistics import ProcessCpu, our_us_per_request
 from ops.proof.load.target import LoadTarget
+from ops.statistics import ProcessCpu, our_us_per_request
 from schemas import cloudevents, ids
 from schemas.commands import ReserveTickets
 from schemas.ids import US_PER_S, CommandId, EventId, ReservationId, TicketTypeId, UserId

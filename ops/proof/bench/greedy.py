@@ -18,13 +18,13 @@ from uuid import uuid4
 
 import msgspec
 
+from ops.progress import ProgressBars
 from ops.proof.bench.greedy_client import KINDS
 from ops.proof.load.accounts import Account, provision
 from ops.proof.load.http_client import HttpClient, NoAnswer
 from ops.proof.load.organizer import Organizer, expect
-from ops.proof.load.progress import ProgressBars
-from ops.proof.load.statistics import latencies
 from ops.proof.load.target import LoadTarget
+from ops.statistics import latencies
 
 BUYERS = 400
 ROWS, SEATS_PER_ROW = 100, 200

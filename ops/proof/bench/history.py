@@ -18,8 +18,8 @@ from connectors import clock, kafka
 from connectors.errors import CircleError
 from connectors.settings import Settings
 from connectors.topics import apply_topics, stamp_as_told
+from ops.progress import Bar
 from ops.proof.bench.mix import HOLD_TTL_S, Mix, layout
-from ops.proof.load.progress import Bar
 from pipelines.reservations.core.decide import step
 from pipelines.reservations.core.state import At, EventState
 from schemas.codec import Codec

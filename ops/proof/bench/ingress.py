@@ -26,6 +26,7 @@ from connectors.postgres import connect
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from connectors.sql_files import queries
+from ops.progress import ProgressBars
 from ops.proof.bench.sending import send_plan
 from ops.proof.bench.suite.figures import BenchCheck, Figure, Machine, Scaling
 from ops.proof.bench.suite.machine import Calibration
@@ -34,12 +35,11 @@ from ops.proof.bench.warm_up import S_MAX, SEED, WarmUp, rate_of, warm_up
 from ops.proof.checker.reading import reader, records
 from ops.proof.load.accounts import provision
 from ops.proof.load.open_loop import Plan, Result, Target
-from ops.proof.load.progress import ProgressBars
-from ops.proof.load.statistics import CpuMeter, Latencies, ProcessCpu
 from ops.proof.load.target import services_of
 from ops.run.platform import development_key
 from ops.run.services.process import free_port, log_tail, run_coroutine, spawn, wait_for
 from ops.run.services.stack import Stack
+from ops.statistics import CpuMeter, Latencies, ProcessCpu
 from pipelines.configuration import settings_from_env
 from schemas.commands import ReserveTickets
 from schemas.placement import partition_of

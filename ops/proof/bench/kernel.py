@@ -27,11 +27,11 @@ from connectors import clock, kafka, redis_clients
 from connectors.errors import CircleError, SettingsError
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
+from ops.progress import ProgressBars
 from ops.proof.bench.mix import PHASES, SETUP, Layout, Mix, layout, phase_of
-from ops.proof.load.progress import ProgressBars
-from ops.proof.load.statistics import peak_mb, percentile, tree_cpu_s
 from ops.run.services.process import log_tail, spawn
 from ops.run.services.stack import Stack
+from ops.statistics import peak_mb, percentile, tree_cpu_s
 from pipelines.configuration import settings_from_env
 from schemas import cloudevents
 from schemas.commands import Command

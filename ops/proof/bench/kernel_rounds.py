@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import msgspec
 
+from ops.progress import ProgressBars
 from ops.proof.bench import consumer_loop
 from ops.proof.bench.kernel import DATAFLOW, KernelOptions, KernelReport, own_broker_only, run_on
 from ops.proof.bench.suite.figures import BenchCheck, Figure
 from ops.proof.bench.suite.machine import Calibration
 from ops.proof.bench.suite.measurement import Measurement, rate_figure, rounds_chart
-from ops.proof.load.progress import ProgressBars
 from ops.run.services.stack import Stack
 
 PER_COMMAND = "µs a command"

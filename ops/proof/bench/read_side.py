@@ -21,17 +21,17 @@ from connectors.errors import CircleError
 from connectors.postgres import Connection, Database
 from connectors.settings import Settings
 from connectors.sql_files import queries
+from ops.progress import Bar, ProgressBars
 from ops.proof.bench.history import PARTITION, HistoryWriter, WrittenHistory
 from ops.proof.bench.kernel import own_broker_only
 from ops.proof.bench.replay import measure
 from ops.proof.bench.suite.figures import BenchCheck, Figure, Machine
 from ops.proof.bench.suite.machine import Calibration
 from ops.proof.bench.suite.measurement import Measurement, cpu_figures, rate_figure, rounds_chart
-from ops.proof.load.progress import Bar, ProgressBars
-from ops.proof.load.statistics import CpuMeter, ProcessCpu
 from ops.proof.load.target import services_of
 from ops.run.services.process import log_tail, spawn
 from ops.run.services.stack import Stack
+from ops.statistics import CpuMeter, ProcessCpu
 from pipelines.configuration import settings_from_env
 from pipelines.flows import Flow
 from schemas.ids import US_PER_S

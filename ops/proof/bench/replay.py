@@ -21,14 +21,14 @@ from connectors.errors import CircleError
 from connectors.log_reader import LogReader, few_collections
 from connectors.scratch_file import ScratchFile
 from connectors.settings import Settings
+from ops.progress import ProgressBars
 from ops.proof.bench.history import PARTITION, HistoryWriter
 from ops.proof.bench.kernel import own_broker_only
 from ops.proof.bench.suite.figures import BenchCheck, Figure, Machine
 from ops.proof.bench.suite.machine import Calibration
 from ops.proof.bench.suite.measurement import Curves, Measurement
-from ops.proof.load.progress import ProgressBars
-from ops.proof.load.statistics import peak_mb, reference_ms
 from ops.run.services.stack import Stack
+from ops.statistics import peak_mb, reference_ms
 from ops.verify.verify import PartitionRun
 from pipelines.configuration import settings_from_env
 from pipelines.history.fold import Fold
@@ -82,7 +82,7 @@ class SizeFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
-    """All sizes. `reference_ms` says how fast the machine and its Python were: see `ops.proof.load.statistics`."""
+    """All sizes. `reference_ms` says how fast the machine and its Python were: see `ops.statistics`."""
 
     options: ReplayOptions
     python: str

@@ -24,12 +24,12 @@ from connectors.errors import CircleError
 from connectors.log_reader import few_collections
 from connectors.postgres import Connection, Database
 from connectors.settings import Settings
+from ops.progress import ProgressBars
 from ops.proof.bench.history import PARTITION, HistoryWriter, WrittenHistory
 from ops.proof.bench.kernel import Worker, own_broker_only
 from ops.proof.bench.suite.figures import BenchCheck, Figure, Machine, Scaling
 from ops.proof.bench.suite.machine import Calibration
 from ops.proof.bench.suite.measurement import Measurement, rounds_chart
-from ops.proof.load.progress import ProgressBars
 from ops.run.services.process import log_tail, spawn
 from ops.run.services.stack import Stack
 from pipelines.configuration import settings_from_env

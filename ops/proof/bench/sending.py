@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 
 from connectors.errors import CircleError
+from ops.progress import ProgressBars
 from ops.proof.load.open_loop import Plan, Result, Sent
-from ops.proof.load.progress import ProgressBars
 
 
 def send_plan(plan: Plan, progress: ProgressBars, name: str = "") -> Result:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 import fastavro
 import msgspec
 
-from ops.cli.output import emit_table
+from ops.output import emit_table
 from ops.proof.bench.mix import Layout, Mix
 from pipelines.reservations.batch import Batch
 from pipelines.reservations.core.seats import Seating

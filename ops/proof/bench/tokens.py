@@ -15,7 +15,7 @@ import jwt
 from api.auth.keys import KeyRing
 from api.auth.token_signer import TokenSigner
 from api.auth.tokens import ALGORITHM, AccessTokens, Role
-from ops.cli.output import emit_table
+from ops.output import emit_table
 from schemas.ids import US_PER_S, SessionId, UserId
 
 TOKENS = 200

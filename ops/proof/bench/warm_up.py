@@ -11,10 +11,10 @@ from statistics import median
 
 import msgspec
 
+from ops.progress import ProgressBars
 from ops.proof.bench.sending import send_plan
 from ops.proof.load.open_loop import Plan, Result
-from ops.proof.load.progress import ProgressBars
-from ops.proof.load.statistics import CpuMeter, ProcessCpu
+from ops.statistics import CpuMeter, ProcessCpu
 
 RATE_MIN, RATE_MAX = 50.0, 400.0
 WINDOW_S = 2.0

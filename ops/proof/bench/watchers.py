@@ -20,6 +20,7 @@ from uuid import uuid4
 
 import msgspec
 
+from ops.progress import ProgressBars
 from ops.proof.bench.audience import STREAMS_OF_USER, Audience
 from ops.proof.bench.connections import enough_descriptors
 from ops.proof.bench.mix import HOLD_TTL_S
@@ -32,9 +33,8 @@ from ops.proof.load.accounts import Account, provision
 from ops.proof.load.http_client import HttpClient
 from ops.proof.load.open_loop import Plan, Target
 from ops.proof.load.organizer import Drop, Organizer, expect
-from ops.proof.load.progress import ProgressBars
-from ops.proof.load.statistics import Latencies, ProcessCpu, latencies, our_us_per_request
 from ops.proof.load.target import LoadTarget
+from ops.statistics import Latencies, ProcessCpu, latencies, our_us_per_request
 from pipelines.reservations.core.limits import TICKETS_PER_USER_MAX
 
 TO_STREAM = "ms to the stream"

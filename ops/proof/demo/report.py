@@ -7,7 +7,7 @@ import msgspec
 from ops.proof.checker import Report as Audit
 from ops.proof.demo.api_view import ApiView
 from ops.proof.demo.tally import Tally
-from ops.proof.load.statistics import Latencies, ProcessCpu, latencies, our_us_per_request
+from ops.statistics import Latencies, ProcessCpu, latencies, our_us_per_request
 
 OVERSOLD_RULES = ("two-claims", "over-capacity", "locked-seat-sold")
 DUPLICATE_RULES = ("outcomes", "position-twice", "position-told-differently")

@@ -8,6 +8,7 @@ import time
 from contextlib import closing
 
 from connectors.errors import SettingsError
+from ops.progress import ProgressBars
 from ops.proof.bench.mix import rows_of
 from ops.proof.checker import NotSettled, wait_until_settled
 from ops.proof.demo.api_view import look
@@ -19,7 +20,6 @@ from ops.proof.full_check import check
 from ops.proof.load.accounts import provision
 from ops.proof.load.http_client import CONNECTIONS_MAX, HttpClient
 from ops.proof.load.organizer import Organizer
-from ops.proof.load.progress import ProgressBars
 from ops.proof.load.target import meter_of
 from ops.run.platform import Platform
 from pipelines.reservations.core.seating import row_label

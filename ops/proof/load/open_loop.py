@@ -24,7 +24,7 @@ import msgspec
 import uvloop
 
 from ops.proof.load.http_client import CONNECTIONS_MAX, HttpClient, NoAnswer, TimedResponse
-from ops.proof.load.statistics import Latencies, latencies, percentile
+from ops.statistics import Latencies, latencies, percentile
 from schemas.ids import MS_PER_S
 
 TICK_S = 0.001

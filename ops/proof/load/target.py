@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import psutil
 
 from connectors.settings import Settings
-from ops.proof.load.statistics import CpuMeter
 from ops.run.discovery import operator_settings
 from ops.run.platform import WORKER, Platform
 from ops.run.services.stack import Stack
 from ops.run.supervisor import Say
+from ops.statistics import CpuMeter
 
 BUS = "CIRCLE_KAFKA_BOOTSTRAP_SERVERS"
 

@@ -14,7 +14,7 @@ import httpx
 from api.auth.tokens import Role
 from connectors.readiness import when_ready
 from connectors.settings import Settings
-from ops.proof.load.progress import ProgressBars
+from ops.progress import ProgressBars
 from ops.verify.verify import VerifyOptions, verify
 from pipelines.payments import flow as payments
 from pipelines.reservations import flow as reservations

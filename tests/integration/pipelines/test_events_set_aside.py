@@ -10,8 +10,8 @@ import pytest
 
 from connectors.settings import PARTITIONS_DEFAULT, Settings
 from ops.explain.event_past import CannotFold, explain, past_of
+from ops.progress import ProgressBars
 from ops.proof.checker.check import check
-from ops.proof.load.progress import ProgressBars
 from pipelines.history.moment import EventFold
 from pipelines.reservations import flow as reservations
 from pipelines.reservations.core import evolve

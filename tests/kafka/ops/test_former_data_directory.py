@@ -18,9 +18,9 @@ import pytest
 
 from connectors.settings import Settings
 from ops.migrations import migrations
+from ops.progress import ProgressBars
 from ops.proof.checker import wait_until_settled
 from ops.proof.checker.check import check
-from ops.proof.load.progress import ProgressBars
 from ops.rebuild.projections import rebuild
 from ops.run.platform import Platform
 from ops.run.services.postgres import Postgres, unprivileged_user

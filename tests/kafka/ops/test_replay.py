@@ -19,8 +19,8 @@ from connectors.settings import Settings
 from connectors.topics import describe_topics
 from ops.archive import export as archive
 from ops.archive import imports as importing
+from ops.progress import ProgressBars
 from ops.proof.bench.history import HistoryWriter
-from ops.proof.load.progress import ProgressBars
 from ops.rebuild.projections import go_back, rebuild
 from ops.run.services.stack import Stack
 from ops.shadow.shadow import shadow

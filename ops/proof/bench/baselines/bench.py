@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import msgspec
 
+from ops.progress import ProgressBars
 from ops.proof.bench import consumer_loop
 from ops.proof.bench import drop as drop_bench
 from ops.proof.bench.baselines.serving import ServingBaseline, serving
@@ -31,7 +32,6 @@ from ops.proof.bench.suite.figures import BenchCheck, Figure, Machine
 from ops.proof.bench.suite.machine import Calibration
 from ops.proof.bench.suite.measurement import Measurement, rate_figure, rounds_chart
 from ops.proof.load.open_loop import Plan, Target
-from ops.proof.load.progress import ProgressBars
 from ops.proof.load.target import own_platform
 from ops.run.platform import WORKER
 from ops.run.services.process import run_coroutine

@@ -14,15 +14,15 @@ from uuid import uuid4
 from api.auth.keys import KeyRing
 from api.auth.tokens import AccessTokens, Role
 from connectors.errors import CircleError
+from ops.progress import ProgressBars
 from ops.proof.bench.baselines.server import open_ledger
 from ops.proof.bench.baselines.terms import Baseline, SalesLedger
 from ops.proof.load.accounts import TOKEN_TTL_S
-from ops.proof.load.progress import ProgressBars
-from ops.proof.load.statistics import CpuMeter
 from ops.run.platform import development_key
 from ops.run.services.postgres import Postgres
 from ops.run.services.process import LOOPBACK, Service, free_port, log_tail, port_answers, spawn, wait_for
 from ops.run.services.valkey import Valkey
+from ops.statistics import CpuMeter
 from pipelines.configuration import settings_from_env
 from schemas.ids import UserId
 

@@ -21,6 +21,7 @@ from confluent_kafka import TopicPartition
 from connectors import clock, kafka, redis_clients
 from connectors.postgres import Database
 from connectors.settings import Settings
+from ops.progress import ProgressBars
 from ops.proof.bench.history import PARTITION, HistoryWriter
 from ops.proof.bench.kernel import Observed, new_worker, own_broker_only, preload, watch
 from ops.proof.bench.mix import SETUP, Mix
@@ -41,10 +42,9 @@ from ops.proof.bench.suite.figures import BenchCheck, Figure, Machine
 from ops.proof.bench.suite.machine import Calibration
 from ops.proof.bench.suite.measurement import Measurement
 from ops.proof.bench.warm_up import BROKERS
-from ops.proof.load.progress import ProgressBars
-from ops.proof.load.statistics import CpuMeter, tree_cpu_s
 from ops.proof.load.target import services_of
 from ops.run.services.stack import Stack
+from ops.statistics import CpuMeter, tree_cpu_s
 from pipelines.configuration import settings_from_env
 from pipelines.flows import Flow
 from pipelines.reservations.guard import DONE

@@ -12,7 +12,7 @@ from ops.proof.bench.drop import P99_MS_MAX, Step
 from ops.proof.bench.oversold import Oversold
 from ops.proof.bench.suite.scenarios import OVERLOAD_FACTOR, Scenario
 from ops.proof.load.open_loop import LoadSecond
-from ops.proof.load.statistics import Latencies
+from ops.statistics import Latencies
 from schemas.ids import US_PER_S
 
 GOODPUT_SHARE_MIN = 0.8

@@ -6,7 +6,7 @@ import os
 import platform
 
 from ops.proof.bench.suite.figures import Machine
-from ops.proof.load.statistics import reference_ms
+from ops.statistics import reference_ms
 
 
 class Calibration:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from ops.proof.bench.suite.figures import BenchCheck, BenchResult, Figure, Machine, Scaling
-from ops.proof.load.statistics import ProcessCpu
+from ops.statistics import ProcessCpu
 
 
 class Curves(msgspec.Struct, frozen=True, kw_only=True):

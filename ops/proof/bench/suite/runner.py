@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 import msgspec
 
 from connectors.postgres import connect
+from ops.progress import ProgressBars
 from ops.proof.bench.drop import PlatformRows, Step, measured
 from ops.proof.bench.mix import HOLD_TTL_S
 from ops.proof.bench.oversold import oversold
@@ -32,9 +33,8 @@ from ops.proof.load.accounts import provision
 from ops.proof.load.http_client import HttpClient
 from ops.proof.load.open_loop import Plan, Target
 from ops.proof.load.organizer import Organizer
-from ops.proof.load.progress import ProgressBars
-from ops.proof.load.statistics import CpuMeter, Latencies
 from ops.proof.load.target import LoadTarget
+from ops.statistics import CpuMeter, Latencies
 from pipelines.reservations.core.limits import TICKETS_PER_USER_MAX
 
 PUBLISHERS = 8  # events that are made at the same time

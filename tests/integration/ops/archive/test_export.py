@@ -15,7 +15,7 @@ from connectors.settings import Settings
 from ops.archive import export as archive
 from ops.archive import imports as importing
 from ops.archive.export import NotEmpty
-from ops.proof.load.progress import ProgressBars
+from ops.progress import ProgressBars
 from ops.run.services.stack import Stack
 from ops.verify.verify import VerifyOptions, verify
 from pipelines.configuration import settings_from_env

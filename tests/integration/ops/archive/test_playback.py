@@ -10,7 +10,7 @@ import pytest
 from connectors.kafka import StopFlag
 from connectors.settings import Settings
 from ops.archive.playback import BadTarget, play
-from ops.proof.load.progress import ProgressBars
+from ops.progress import ProgressBars
 from ops.run.services.stack import Stack
 from pipelines.configuration import settings_from_env
 from schemas.codec import Codec

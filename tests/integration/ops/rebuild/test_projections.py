@@ -7,7 +7,7 @@ import pytest
 from connectors.settings import Settings
 from ops.operate.acls import Process
 from ops.operate.database_rights import apply, chosen
-from ops.proof.load.progress import ProgressBars
+from ops.progress import ProgressBars
 from ops.rebuild import projections as generation
 from ops.rebuild.projections import go_back, rebuild
 from ops.rebuild.rows import TABLES, CannotSwap

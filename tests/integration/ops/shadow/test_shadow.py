@@ -16,7 +16,7 @@ from connectors.kafka import StopFlag, admin
 from connectors.log_reader import LogReader, partitions_of
 from connectors.scratch_file import ScratchFile
 from connectors.settings import Settings
-from ops.proof.load.progress import ProgressBars
+from ops.progress import ProgressBars
 from ops.shadow.shadow import shadow
 from pipelines.reservations import batch as core
 from schemas import facts as f

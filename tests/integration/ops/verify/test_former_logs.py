@@ -10,7 +10,7 @@ import pytest
 from connectors.settings import Settings
 from ops.archive import imports as importing
 from ops.archive.export import manifest_of, records_of
-from ops.proof.load.progress import ProgressBars
+from ops.progress import ProgressBars
 from ops.rebuild.projections import rebuild
 from ops.verify.verify import VerifyOptions, verify
 from schemas import former_details

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from connectors import kafka
 from connectors.settings import Settings
-from ops.proof.load.progress import ProgressBars
+from ops.progress import ProgressBars
 from ops.verify.verify import VerifyOptions, VerifyReport, verify
 from schemas import commands as c
 from schemas.codec import Codec

@@ -14,7 +14,7 @@ from connectors.errors import ServiceUnreachable
 from connectors.log_reader import NoSuchPartition
 from connectors.postgres import Connection, Database
 from connectors.settings import Settings
-from ops.proof.load.progress import ProgressBars
+from ops.progress import ProgressBars
 from ops.verify.verify import VerifyOptions, VerifyReport, follow, verify
 from pipelines.reservations.snapshot_store import SnapshotStore
 from schemas.codec import Codec

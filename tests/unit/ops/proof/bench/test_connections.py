@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from connectors.errors import SettingsError
+from ops.progress import ProgressBars
 from ops.proof.bench.connections import ConnectionsOptions, ConnectionsReport, Hold, enough_descriptors, opened
-from ops.proof.load.progress import ProgressBars
-from ops.proof.load.statistics import latencies
+from ops.statistics import latencies
 
 HOLD = Hold("event", "stalls", ["ada", "bob"])
 CLOSED = "the connection ended before the answer: closed"

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from ops.proof.bench.expiry import HOLDS_MAX, ExpiryOptions, ExpiryReport, ExpiryRound, figures_of, measurement
-from ops.proof.load.statistics import ProcessCpu
+from ops.statistics import ProcessCpu
 from pipelines.reservations.core.limits import HOLD_TTL_S_MAX
 from tests.harness.bench_results import result_of
 

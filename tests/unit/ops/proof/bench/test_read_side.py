@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from ops.proof.bench.read_side import ReadSideOptions, ReadSideReport, ReadSideRound, figures_of
-from ops.proof.load.statistics import ProcessCpu
+from ops.statistics import ProcessCpu
 from tests.harness.bench_results import result_of
 
 ROUND = ReadSideRound(

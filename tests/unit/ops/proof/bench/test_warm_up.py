@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ops.proof.bench.warm_up import WarmUp, broker_us, rate_of, stands_still
-from ops.proof.load.statistics import ProcessCpu
+from ops.statistics import ProcessCpu
 
 
 def test_figures_stand_still_when_the_last_windows_are_alike() -> None:

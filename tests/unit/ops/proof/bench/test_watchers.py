@@ -23,7 +23,7 @@ from ops.proof.bench.watchers import (
     goals_of,
 )
 from ops.proof.load.http_client import HttpClient
-from ops.proof.load.statistics import ProcessCpu, latencies
+from ops.statistics import ProcessCpu, latencies
 
 
 def message(available: int) -> bytes:

@@ -9,7 +9,7 @@ from ops.proof.checker import Report as Audit
 from ops.proof.demo.api_view import ApiView, compare
 from ops.proof.demo.report import DemoOptions, DemoReport, make
 from ops.proof.demo.tally import OwnTicket, Tally
-from ops.proof.load.statistics import ProcessCpu
+from ops.statistics import ProcessCpu
 
 ANN, BEN = "ann", "ben"
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import pytest
 
 from ops.cli.bench_reports import show_baselines
+from ops.progress import ProgressBars
 from ops.proof.bench.baselines import bench
 from ops.proof.bench.baselines.bench import BaselinesOptions, BaselinesReport, BaselinesRound
 from ops.proof.bench.baselines.terms import Baseline
 from ops.proof.bench.drop import DropOptions, DropReport
-from ops.proof.load.progress import ProgressBars
 from ops.run.services.process import run_coroutine
 from tests.harness.bench_results import result_of
 from tests.unit.ops.proof.bench.baselines.test_bench_report import step

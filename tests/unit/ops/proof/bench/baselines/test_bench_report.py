@@ -10,7 +10,7 @@ from ops.proof.bench.baselines.bench import (
 )
 from ops.proof.bench.baselines.terms import Baseline
 from ops.proof.bench.drop import DropOptions, DropReport, Step
-from ops.proof.load.statistics import Latencies, ProcessCpu
+from ops.statistics import Latencies, ProcessCpu
 from tests.harness.bench_results import result_of
 
 

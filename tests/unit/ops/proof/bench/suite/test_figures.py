@@ -18,7 +18,7 @@ from ops.proof.bench.suite.figures import (
 )
 from ops.proof.bench.suite.scenarios import SCENARIOS, sized
 from ops.proof.load.open_loop import LoadSecond
-from ops.proof.load.statistics import latencies
+from ops.statistics import latencies
 from tests.harness.bench_results import STEP, result_of
 
 OVERLOAD = sized(SCENARIOS["overload"], rate=10, seconds=2, overload_s=4)

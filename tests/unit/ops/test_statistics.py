@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ops.proof.load.statistics import (
+from ops.statistics import (
     CpuMeter,
     Latencies,
     ProcessCpu,
