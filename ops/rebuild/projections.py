@@ -47,7 +47,7 @@ from ops.rebuild.schema import drop_next, make_next, require
 from pipelines.branches.branch import Part, prepared
 from pipelines.branches.store import BranchStore
 from pipelines.command_places import CommandPlaces
-from pipelines.intake import Intake
+from pipelines.history.intake import Intake
 from pipelines.positions import PROJECTIONS, AppliedPosition, applied_position
 from pipelines.projections.branch import Projections
 from schemas.codec import Codec

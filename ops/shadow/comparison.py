@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pipelines.intake import Intake
+from pipelines.history.intake import Intake
 from schemas import facts as f
 from schemas.facts import RecordedFact
 from schemas.ids import EventId, position_text

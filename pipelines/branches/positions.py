@@ -20,7 +20,7 @@ from connectors.log_reader import log_place
 from connectors.settings import Settings
 from pipelines.branches.branch import Branch, Part
 from pipelines.branches.store import BranchStore
-from pipelines.intake import Intake
+from pipelines.history.intake import Intake
 from pipelines.positions import AppliedPosition
 from schemas.codec import Undecodable
 from schemas.facts import RecordedFact

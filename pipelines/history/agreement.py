@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from pipelines.reservations.availability import availability_of
-from pipelines.reservations.claims import live_claims
+from pipelines.reservations.core.claims import live_claims
+from pipelines.reservations.core.counters import availability_of
 from pipelines.reservations.core.digest import canonical
 from pipelines.reservations.core.state import EventState
 from schemas.ids import TicketId, UserId

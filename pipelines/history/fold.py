@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from itertools import islice
 
+from pipelines.history.intake import Intake
 from pipelines.history.states import States
-from pipelines.intake import Intake
 from pipelines.reservations.core.digest import canonical
 from pipelines.reservations.core.evolve import fold
 from schemas.codec import Codec

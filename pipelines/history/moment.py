@@ -10,7 +10,7 @@ from datetime import datetime
 
 import msgspec
 
-from pipelines.intake import Intake
+from pipelines.history.intake import Intake
 from pipelines.reservations.core.evolve import fold
 from pipelines.reservations.core.state import EventState
 from schemas.facts import RecordedFact

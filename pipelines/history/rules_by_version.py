@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pipelines.reservations.core.decide import step
 from pipelines.reservations.core.former_rules import step_1, step_2, step_3
 from pipelines.reservations.core.state import At, EventState
-from pipelines.reservations.partition import command_in
 from schemas import commands as c
 from schemas import facts as f
 from schemas.codec import Codec, Undecodable
+from schemas.command_reading import command_in
 
 Step = Callable[[EventState, c.Command, At], list[f.Fact]]
 

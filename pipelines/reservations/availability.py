@@ -1,4 +1,4 @@
-"""The free places of ticket types as buyers see them, and what of them Redis does not show yet. Pure."""
+"""The counters of ticket types that Redis does not show yet. Pure."""
 
 from __future__ import annotations
 
@@ -6,23 +6,12 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 
-from pipelines.reservations.core.entities import Section
+from pipelines.reservations.core.counters import Availability, counters_of
 from pipelines.reservations.core.state import EventState
 from schemas.ids import EventId, TicketTypeId
 
 Texts = dict[EventId, dict[TicketTypeId, str]]
 """Ticket types and their counters as JSON, by event."""
-
-
-class Availability(msgspec.Struct, frozen=True):
-    """The free places of a ticket type, as buyers see them."""
-
-    total: int
-    available: int
-    held: int
-    sold: int
-    blocked: int
-    waiting: int
 
 
 class RedisCounters:
@@ -46,7 +35,7 @@ class RedisCounters:
             shown = self._shown.setdefault(state.event_id, {})
             changed = texts[state.event_id] = {}
             for section in state.sections.values():
-                now = _counters(section)
+                now = counters_of(section)
                 if shown.get(section.ticket_type_id) != now:
                     shown[section.ticket_type_id] = now
                     changed[section.ticket_type_id] = msgspec.json.encode(now).decode()
@@ -55,21 +44,3 @@ class RedisCounters:
     def parts(self, texts: Texts) -> set[EventId]:
         """The events of which `texts` has only some ticket types."""
         return {event_id for event_id, own in texts.items() if len(own) < len(self._shown[event_id])}
-
-
-def availability_of(state: EventState) -> dict[TicketTypeId, str]:
-    """The counters of an event's ticket types, as JSON."""
-    return {
-        section.ticket_type_id: msgspec.json.encode(_counters(section)).decode() for section in state.sections.values()
-    }
-
-
-def _counters(section: Section) -> Availability:
-    return Availability(
-        total=section.total,
-        available=section.available,
-        held=section.held,
-        sold=section.sold,
-        blocked=section.blocked,
-        waiting=section.waiters,
-    )

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from pipelines.reservations.claims import CLAIMED_ANEW, CLAIMS_OF, Claims, places
+from pipelines.reservations.core.claims import CLAIMED_ANEW, CLAIMS_OF, Claims, places
 from pipelines.reservations.core.decide import NotFolded, step
 from pipelines.reservations.core.evolve import evolve
 from pipelines.reservations.core.state import At, EventState

@@ -15,7 +15,7 @@ from connectors.logs import Log
 from connectors.settings import Settings
 from pipelines.reservations.availability import RedisCounters
 from pipelines.reservations.batch import Batch, Group
-from pipelines.reservations.claims import Claim, Claims, live_claims
+from pipelines.reservations.core.claims import Claim, Claims, live_claims
 from pipelines.reservations.core.state import EventState
 from pipelines.reservations.metrics import REFUSED_FOREIGN, REFUSED_LOST
 from pipelines.reservations.partition import Partition

@@ -14,9 +14,8 @@ from pipelines.reservations.core.entities import At
 from pipelines.reservations.core.state import NOW, EventState
 from schemas import commands as c
 from schemas.codec import Codec, Undecodable
+from schemas.command_reading import command_in
 from schemas.ids import US_PER_S, EventId, LogTime
-from schemas.placement import misplaced
-from schemas.requests_in_turn import flaw_of
 
 TICK_AGAIN_US = US_PER_S // 4  # after a tick that was too early by the broker's clock, another one follows
 TICK_AGAIN_US_MAX = 10 * US_PER_S  # when it was early by minutes: another broker may lead by then, with another clock
@@ -126,16 +125,3 @@ class Partition:
             return 0
         stands_us = ticked.read_us * 2 if self.log_time == ticked.log_time else 0
         return min(max(deadline - self.log_time, stands_us, TICK_AGAIN_US), TICK_AGAIN_US_MAX)
-
-
-def command_in(codec: Codec, value: bytes | None, partition: int, partitions: int | None) -> c.Command | Undecodable:
-    """The command in a record of the commands topic, or why it cannot be decided on this partition of `partitions`."""
-    command = codec.decode(value)
-    if isinstance(command, c.Command):
-        why = misplaced(command.event_id, partition, partitions) if partitions is not None else ""
-        if isinstance(command, c.ReserveInTurn):
-            why = why or flaw_of(command)
-        return Undecodable(why) if why else command
-    if isinstance(command, Undecodable):
-        return command
-    return Undecodable(f"a {type(command).__name__}, no command")

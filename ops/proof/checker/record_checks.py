@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from schemas import commands as c
-from schemas.ids import EventId
+from schemas.ids import US_PER_MS, EventId
 
 TURN_MAX = 200  # requests of one ReserveInTurn
 TEXT_CHARS_MAX = 128
@@ -26,7 +26,7 @@ MASK = 0xFFFFFFFF
 
 def log_time_of(timestamp_ms: int) -> int:
     """A record's timestamp in µs. A time before 1970 or after the year 9999 gives 0, which moves no log time."""
-    return timestamp_ms * 1_000 if 0 <= timestamp_ms <= LAST_MOMENT_MS else 0
+    return timestamp_ms * US_PER_MS if 0 <= timestamp_ms <= LAST_MOMENT_MS else 0
 
 
 def fault_in(command: c.Command, partition: int, partitions: int | None) -> str:

@@ -42,7 +42,7 @@ NUMBERS_WITH_HYPHEN = re.compile(r"\\d(?:\+|\{[0-9,]+\})\)?-\(?\\d")
 OWN_POSITIONS = {
     # The checker shares no helper that a dataflow writes positions with, so an error in it is found.
     "ops/proof/checker/check.py",
-    "ops/proof/checker/projected.py",
+    "ops/proof/checker/expected_rows.py",
     "ops/proof/checker/quiescence.py",
     "ops/proof/checker/reading.py",
 }

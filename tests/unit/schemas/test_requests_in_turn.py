@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from pipelines.reservations.partition import command_in
 from schemas import commands as c
 from schemas.codec import COMMAND_BYTES_MAX, Codec, Undecodable
+from schemas.command_reading import command_in
 from schemas.requests_in_turn import REQUESTS_MAX, is_plain, requests_of
 from tests.harness.words import BOB, FLOOR, in_turn, reserve
 

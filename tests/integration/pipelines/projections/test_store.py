@@ -19,7 +19,7 @@ from ops.rebuild.rows import TABLES
 from pipelines.notifications.compose import compose
 from pipelines.notifications.inbox import put_inbox
 from pipelines.notifications.kinds import Channel
-from pipelines.reservations.availability import Availability, availability_of
+from pipelines.reservations.core.counters import Availability, availability_of
 from pipelines.reservations.core.digest import canonical
 from pipelines.reservations.core.entities import At
 from pipelines.reservations.core.evolve import evolve

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from pipelines.history.agreement import claims_differ, rows_differ, tickets_differ
-from pipelines.reservations.availability import availability_of
-from pipelines.reservations.claims import live_claims
+from pipelines.reservations.core.claims import live_claims
+from pipelines.reservations.core.counters import availability_of
 from pipelines.reservations.core.state import EventState
 from pipelines.reservations.seat_locks import claim_text
 from schemas import facts as f

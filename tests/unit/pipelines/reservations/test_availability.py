@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from pipelines.reservations.availability import Availability, RedisCounters, availability_of
+from pipelines.reservations.availability import RedisCounters
+from pipelines.reservations.core.counters import Availability, availability_of
 from pipelines.reservations.core.state import EventState
 from tests.harness.words import EVENT, STALLS, folded, held, on_sale, type_added
 

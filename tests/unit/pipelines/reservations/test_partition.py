@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pipelines.reservations.batch import Batch, Group, grouped
-from pipelines.reservations.claims import live_claims
 from pipelines.reservations.core import limits
+from pipelines.reservations.core.claims import live_claims
 from pipelines.reservations.core.decide import step
 from pipelines.reservations.core.state import At, EventState
 from pipelines.reservations.outgoing import RawRecord

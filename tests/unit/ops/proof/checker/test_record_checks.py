@@ -9,9 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from ops.proof.checker.record_checks import TURN_LISTS, fault_in, home_partition, log_time_of, murmur2_of
-from pipelines.reservations.partition import command_in
 from schemas import commands as c
 from schemas.codec import Codec, Undecodable
+from schemas.command_reading import command_in
 from schemas.ids import TIME_MS_MAX, EventId, stamped
 from tests.harness.words import BOB, EVENT, in_turn, reserve
 

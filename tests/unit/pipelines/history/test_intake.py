@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from pipelines.intake import Intake
+from pipelines.history.intake import Intake
 from schemas.codec import Undecodable
 from schemas.facts import RecordedFact, TickObserved
 from tests.harness.fact_logs import FactLog, recorded
