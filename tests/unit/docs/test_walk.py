@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from ops.migrations.tables import DERIVED_TABLES, KEPT_TABLES, TOLD_TABLES
+from ops.migrations.tables import DERIVED_TABLES, KEPT_TABLES, OUTBOUND_TABLES
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS
 from tests.unit.docs.pages import ROOT, text_of
 
@@ -91,7 +91,7 @@ def test_between_two_hand_overs_a_walk_comes_to_no_folder_that_it_has_left(walk:
 def test_work_is_handed_over_by_a_topic_or_a_table(walk: str) -> None:
     arrows = HANDED_OVER.findall(WALKS[walk])
     assert len(arrows) == WALKS[walk].count("→")
-    assert set(arrows) <= {COMMANDS, FACTS, NOTIFICATIONS, *DERIVED_TABLES, *TOLD_TABLES, *KEPT_TABLES}
+    assert set(arrows) <= {COMMANDS, FACTS, NOTIFICATIONS, *DERIVED_TABLES, *OUTBOUND_TABLES, *KEPT_TABLES}
 
 
 def test_a_return_is_found_and_a_folder_inside_is_none() -> None:
