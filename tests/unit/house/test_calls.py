@@ -26,7 +26,7 @@ STARRED = {
     ("api.routes.reservations", "ReservationView"),  # a row's columns, by the names of the fields
     ("ops.archive.records", "Envelope"),  # a record's fields, as its schema has them
     ("ops.proof.bench.greedy_client", "Greedy"),  # the arguments of a program
-    ("ops.proof.checker.projected", "Message"),  # a row of one query
+    ("ops.proof.checker.expected_rows", "MessageKey"),  # a row of one query
     ("pipelines.history.states", "Reservation"),  # what `astuple` gave
     ("pipelines.reservations.snapshot_store", "Reservation"),  # a row of one query
     ("schemas.avro_reader", "Envelope"),  # a record's fields, as its schema has them

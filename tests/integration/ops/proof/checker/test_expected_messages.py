@@ -14,11 +14,11 @@ from connectors.settings import Settings
 from ops.proof.checker.expected_messages import INBOX, KINDS_WITH_MAILS, MAIL, expected_messages
 from ops.proof.checker.expected_rows import check_mails, check_partition
 from ops.proof.checker.report import Report
-from pipelines.notifications import flow
+from pipelines.notifications import branch
 from pipelines.notifications.compose import compose
 from schemas.facts import RecordedFact
 from schemas.notifications import Notification
-from tests.harness.flows import Flow, eventually, rows_of, write_facts
+from tests.harness.flows import Flow, eventually, notifications, rows_of, write_facts
 from tests.harness.towns import recorded, town_of
 
 PARTITION = 0
@@ -32,7 +32,7 @@ def facts() -> list[RecordedFact]:
 
 def delivered(settings: Settings, facts: list[RecordedFact]) -> None:
     """Run the notifications until every fact is delivered."""
-    with Flow(flow.run, settings), rows_of(settings) as query:
+    with Flow(notifications, settings), rows_of(settings) as query:
         write_facts(settings, facts)
         eventually(lambda: query(POSITION) == [(facts[-1].envelope.offset,)], "the facts are delivered")
 
@@ -104,7 +104,7 @@ def test_a_wrong_composition_is_found_in_the_inbox_and_in_the_mails(
     wrong: set[str],
 ) -> None:
     """Negative control: the flow that decides who gets a message has another function than the checker's table."""
-    monkeypatch.setattr(flow, "compose", composed)
+    monkeypatch.setattr(branch, "compose", composed)
     delivered(with_server(settings), facts)
     found = violations(settings, facts)
     assert "reservation.confirmed" in KINDS_WITH_MAILS
