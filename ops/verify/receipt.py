@@ -16,7 +16,7 @@ from pipelines.history.receipts import BadReceipt, Receipt, read, record_digest
 from pipelines.history.rules_by_version import command_of
 from schemas.codec import Undecodable
 from schemas.commands import ReserveInTurn
-from schemas.ids import stamped
+from schemas.ids import NO_EVENT, NO_RESERVATION, EventId, ReservationId, stamped
 from schemas.times import rfc3339
 from schemas.topics import COMMANDS
 
@@ -35,9 +35,9 @@ class ReceiptResult(msgspec.Struct, frozen=True, kw_only=True):
     partition: int = -1
     offset: int = -1
     command: str = ""
-    reservation_id: str = ""
-    reservation_ids: list[str] = []
-    event_id: str = ""
+    reservation_id: ReservationId = NO_RESERVATION
+    reservation_ids: list[ReservationId] = []
+    event_id: EventId = NO_EVENT
     time: str = ""
 
 
@@ -69,9 +69,9 @@ def _look(settings: Settings, receipt: Receipt) -> ReceiptResult:
                 holds=holds,
                 why="the record is the one the receipt was given for" if holds else "another record stands there",
                 command=type(command).__name__ if readable else "",
-                reservation_id=getattr(command, "reservation_id", ""),
+                reservation_id=getattr(command, "reservation_id", NO_RESERVATION),
                 reservation_ids=list(command.reservation_ids) if isinstance(command, ReserveInTurn) else [],
-                event_id=getattr(command, "event_id", ""),
+                event_id=getattr(command, "event_id", NO_EVENT),
                 time=rfc3339(stamped(stamp_of(message))),
                 partition=receipt.partition,
                 offset=receipt.offset,

@@ -12,6 +12,7 @@ import msgspec
 from connectors.errors import CircleError
 from ops.proof.bench.connections import FIRST_ADDRESS
 from ops.proof.load.http_client import HttpClient
+from schemas.ids import EventId
 
 STREAMS_OF_ADDRESS, STREAMS_OF_USER = 250, 10
 CLOSED_S_MAX = 30.0
@@ -20,7 +21,7 @@ CLOSED_S_MAX = 30.0
 class Audience:
     """The open streams of one event, and the last state that each has got."""
 
-    def __init__(self, client: HttpClient, event_id: str) -> None:
+    def __init__(self, client: HttpClient, event_id: EventId) -> None:
         self.client, self._event_id = client, event_id
         self._tasks: list[asyncio.Task[None]] = []
         self._writers: list[asyncio.StreamWriter] = []

@@ -23,6 +23,7 @@ from ops.proof.load.http_client import HttpClient, NoAnswer
 from ops.proof.load.organizer import Organizer
 from ops.proof.load.target import LoadTarget
 from ops.statistics import Latencies, latencies
+from schemas.ids import EventId, TicketTypeId
 
 CONNECTIONS_MAX = 40_000  # one seat each, of one section
 ADDRESSES_MAX = 200
@@ -66,8 +67,8 @@ class ConnectionsReport(msgspec.Struct, frozen=True, kw_only=True):
 class Hold(NamedTuple):
     """The request of each connection: one place of a ticket type. The buyers take turns."""
 
-    event_id: str
-    ticket_type_id: str
+    event_id: EventId
+    ticket_type_id: TicketTypeId
     tokens: Sequence[str]
 
 

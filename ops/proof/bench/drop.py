@@ -32,6 +32,7 @@ from ops.proof.load.organizer import Organizer
 from ops.proof.load.target import LoadTarget
 from ops.statistics import CpuMeter, Latencies, ProcessCpu, our_us_per_request
 from pipelines.reservations.core.limits import TICKETS_PER_USER_MAX
+from schemas.ids import EventId
 
 SECTION_ROWS, SECTION_SEATS_PER_ROW = 40, 50
 RAMP_FACTOR = 1.5
@@ -49,10 +50,10 @@ NOTIFIED = "SELECT count(*) FROM notifications WHERE event_id = ANY($1::text[])"
 class Stored(Protocol):
     """Counts what there is of some events."""
 
-    async def persisted(self, events: list[str]) -> int:
+    async def persisted(self, events: list[EventId]) -> int:
         """Reservations, refused ones too."""
 
-    async def notified(self, events: list[str]) -> int:
+    async def notified(self, events: list[EventId]) -> int:
         """Messages in the inbox."""
 
 
@@ -62,11 +63,11 @@ class PlatformRows:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def persisted(self, events: list[str]) -> int:
+    async def persisted(self, events: list[EventId]) -> int:
         """Reservations, refused ones too."""
         return int(await self._connection.fetchval(PERSISTED, events))
 
-    async def notified(self, events: list[str]) -> int:
+    async def notified(self, events: list[EventId]) -> int:
         """Messages in the inbox."""
         return int(await self._connection.fetchval(NOTIFIED, events))
 
@@ -303,7 +304,7 @@ async def measured(
     )
 
 
-async def _wait_for(count_of: Callable[[list[str]], Awaitable[int]], events: list[str], expected: int) -> int:
+async def _wait_for(count_of: Callable[[list[EventId]], Awaitable[int]], events: list[EventId], expected: int) -> int:
     """The count, as soon as it has the expected value, or after CAUGHT_UP_S_MAX."""
     deadline = time.monotonic() + CAUGHT_UP_S_MAX
     while True:

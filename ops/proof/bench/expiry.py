@@ -215,7 +215,7 @@ def write_holds(settings: Settings, shares: Sequence[tuple[Drop, int]]) -> None:
 
 
 async def _wait(
-    connection: Connection, events: list[str], status: ReservationStatus, count: int, timeout_s: float
+    connection: Connection, events: list[EventId], status: ReservationStatus, count: int, timeout_s: float
 ) -> dict[str, int]:
     """The row of `holds`, as soon as so many have the status, or after `timeout_s`."""
     deadline = asyncio.get_running_loop().time() + timeout_s

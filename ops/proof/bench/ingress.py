@@ -42,6 +42,7 @@ from ops.run.services.stack import Stack
 from ops.statistics import CpuMeter, Latencies, ProcessCpu
 from pipelines.configuration import settings_from_env
 from schemas.commands import ReserveTickets
+from schemas.ids import EventId, TicketTypeId
 from schemas.placement import partition_of
 from schemas.topics import COMMANDS
 
@@ -214,7 +215,7 @@ def _round(result: Result, cpu: list[ProcessCpu]) -> IngressRound:
 async def _prepared(settings: Settings, options: IngressOptions) -> tuple[list[str], list[Target]]:
     """The buyers' tokens, and events whose rows the API finds."""
     accounts = await provision(settings, options.buyers, label="ingress")
-    events = [str(uuid4()) for _ in range(options.events)]
+    events = [EventId(str(uuid4())) for _ in range(options.events)]
     connection = await connect(settings.postgres_url)
     try:
         for event in events:
@@ -222,7 +223,7 @@ async def _prepared(settings: Settings, options: IngressOptions) -> tuple[list[s
     finally:
         await connection.close()
     places = int(options.rate * options.seconds)
-    return [one.token for one in accounts], [Target(event, [str(uuid4())], places) for event in events]
+    return [one.token for one in accounts], [Target(event, [TicketTypeId(str(uuid4()))], places) for event in events]
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from schemas import commands as c
 from schemas import facts as f
 from schemas.codec import Codec, Undecodable
 from schemas.facts import RecordedFact
-from schemas.ids import US_PER_S
+from schemas.ids import US_PER_S, EventId, ReservationId, SubjectId
 from schemas.statuses import ReservationStatus
 
 TICK_BOUND_S = 2.0  # log time that a hold may outlive its deadline by: a poll, a tick's way through the log, slack
@@ -66,7 +66,7 @@ class PartitionAudit:
         partitions: int | None = None,
     ) -> None:
         self.number, self.report, self.log_time = number, report, 0
-        self.ledgers: dict[str, EventLedger] = {}
+        self.ledgers: dict[EventId, EventLedger] = {}
         self.inbox: dict[MessageKey, bytes] = {}  # the expected messages, and their contents
         self.mails: dict[MessageKey, bytes] = {}
         self.unreadable: set[int] = set()
@@ -75,8 +75,8 @@ class PartitionAudit:
         for one in told:
             self._told.setdefault(one.offset, []).append(one)
         self._again = again
-        self._deadlines: list[tuple[int, str, str]] = []
-        self._overdue: list[tuple[int, str, str]] = []  # when log time first passed the deadline, event, reservation
+        self._deadlines: list[tuple[int, EventId, ReservationId]] = []
+        self._overdue: list[tuple[int, EventId, ReservationId]] = []  # since this log time
         self._now: tuple[int, int] = (0, 0)
 
     def read(self, offset: int, timestamp_us: int, value: bytes | None, facts: Sequence[ReadFact]) -> None:
@@ -217,21 +217,21 @@ class PartitionAudit:
                     what = f"{reservation_id} is still held {(now - seen) / US_PER_S:.1f} s after its deadline was seen"
                     self._found("hold-outlives-deadline", what)
 
-    def _is_held(self, event_id: str, reservation_id: str) -> bool:
+    def _is_held(self, event_id: EventId, reservation_id: ReservationId) -> bool:
         entry = self.ledgers[event_id].entries.get(reservation_id)
         return entry is not None and entry.status == ReservationStatus.HELD
 
 
-def _asked_for(command: c.Command | Undecodable) -> Sequence[str]:
+def _asked_for(command: c.Command | Undecodable) -> Sequence[ReservationId]:
     """The reservations that a command asks for."""
     if isinstance(command, c.ReserveInTurn):
         return command.reservation_ids
     return (command.reservation_id,) if isinstance(command, c.ReserveTickets) else ()
 
 
-def _is_outcome(fact: f.Fact, reservation_id: str) -> bool:
+def _is_outcome(fact: f.Fact, reservation_id: ReservationId) -> bool:
     if isinstance(fact, f.TicketsHeld | f.ReservationRejected):
         return fact.reservation_id == reservation_id
     if isinstance(fact, f.CommandDuplicated | f.CommandRefused):
-        return fact.command_type == c.ReserveTickets.__name__ and fact.subject_id == reservation_id
+        return fact.command_type == c.ReserveTickets.__name__ and fact.subject_id == SubjectId(reservation_id)
     return False

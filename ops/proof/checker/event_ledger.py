@@ -9,7 +9,18 @@ from typing import Any
 from ops.proof.checker.ledger import LIVE, Found, Ledger, ReservationEntry, TicketKind, layout
 from schemas import facts as f
 from schemas.facts import Envelope
-from schemas.ids import US_PER_S
+from schemas.ids import (
+    NOBODY,
+    US_PER_S,
+    BlockId,
+    EntryId,
+    PoolId,
+    ReservationId,
+    TicketId,
+    TicketTypeId,
+    TransferId,
+    UserId,
+)
 from schemas.statuses import (
     ChoreKind,
     CodeKind,
@@ -32,8 +43,8 @@ ACCEPTED_SINCE = 3  # tickets and rights need their receiver's consent
 class Waiting:
     """A place in a waiting list."""
 
-    user_id: str
-    ticket_type_id: str
+    user_id: UserId
+    ticket_type_id: TicketTypeId
     quantity: int
     place: int
     status: str = WaitlistStatus.WAITING
@@ -44,21 +55,21 @@ class Waiting:
 class LedgerTicket:
     """A ticket that was transferred or scanned."""
 
-    user_id: str
+    user_id: UserId
     version: int = 1
     scanned_at: int = 0
     gate: str = ""
-    scan: tuple[int, str, str, str] = (0, "", "", "")
-    undone: set[tuple[int, str, str, str]] = field(default_factory=set)
+    scan: tuple[int, str, str, UserId] = (0, "", "", NOBODY)
+    undone: set[tuple[int, str, str, UserId]] = field(default_factory=set)
 
 
 @dataclass(slots=True)
 class Offer:
     """A ticket that is offered to a user."""
 
-    ticket_id: str
-    user_id: str
-    to_user_id: str
+    ticket_id: TicketId
+    user_id: UserId
+    to_user_id: UserId
     expires_at: int
     status: str = TransferStatus.OFFERED
 
@@ -72,21 +83,21 @@ class EventLedger(Ledger):
     extension_us: int = 0
     offer_us: int = 0
     refund_percent: int = 100
-    pools: dict[str, int] = field(default_factory=dict)
+    pools: dict[PoolId, int] = field(default_factory=dict)
     codes: dict[str, f.CodeAdded] = field(default_factory=dict)
     disabled: set[str] = field(default_factory=set)
-    freed_blocks: set[str] = field(default_factory=set)
-    staff: set[str] = field(default_factory=set)
-    line: dict[str, Waiting] = field(default_factory=dict)
-    offered: dict[str, f.WaitlistOffered] = field(default_factory=dict)
-    tickets: dict[str, LedgerTicket] = field(default_factory=dict)
-    offers: dict[str, Offer] = field(default_factory=dict)
-    offer_of: dict[str, str] = field(default_factory=dict)
-    invited: dict[str, tuple[str, int]] = field(default_factory=dict)
+    freed_blocks: set[BlockId] = field(default_factory=set)
+    staff: set[UserId] = field(default_factory=set)
+    line: dict[EntryId, Waiting] = field(default_factory=dict)
+    offered: dict[ReservationId, f.WaitlistOffered] = field(default_factory=dict)
+    tickets: dict[TicketId, LedgerTicket] = field(default_factory=dict)
+    offers: dict[TransferId, Offer] = field(default_factory=dict)
+    offer_of: dict[TicketId, TransferId] = field(default_factory=dict)
+    invited: dict[UserId, tuple[str, int]] = field(default_factory=dict)
     scans: int = 0
-    told: set[tuple[str, int, str, str]] = field(default_factory=set)
+    told: set[tuple[str, int, ReservationId, UserId]] = field(default_factory=set)
     reminded_for: int = 0
-    owner: str = ""
+    owner: UserId = NOBODY
     waiting: int = 0
 
     def apply(self, at: Envelope, fact: f.Fact, found: Found) -> None:
@@ -176,18 +187,18 @@ class EventLedger(Ledger):
         if ahead:
             found("waiting-list", f"{fact.reservation_id} got places while {len(ahead)} entries waited longer")
 
-    def free(self, ticket_type_id: str) -> int:
+    def free(self, ticket_type_id: TicketTypeId) -> int:
         """The places of a ticket type that may be claimed, its pool considered."""
         kind, own = self.kinds[ticket_type_id], self.available(ticket_type_id)
         if not kind.pool_id:
             return own
         return min(own, self.pools[kind.pool_id] - self.used_of(kind.pool_id))
 
-    def used_of(self, pool_id: str) -> int:
+    def used_of(self, pool_id: PoolId) -> int:
         """The claimed places of a pool."""
         return sum(one.held + one.sold for one in self.kinds.values() if one.pool_id == pool_id)
 
-    def holder(self, entry: ReservationEntry, ticket_id: str) -> str:
+    def holder(self, entry: ReservationEntry, ticket_id: TicketId) -> UserId:
         """The holder of a ticket."""
         ticket = self.tickets.get(ticket_id)
         return entry.user_id if ticket is None else ticket.user_id
@@ -383,7 +394,7 @@ def _no_offers(
 
 
 def _transferred(ledger: EventLedger, at: Envelope, fact: f.TicketTransferred, found: Found) -> None:
-    offer = ledger.offers.get(fact.transfer_id or "")
+    offer = None if fact.transfer_id is None else ledger.offers.get(fact.transfer_id)
     opened = offer is not None and ledger.offer_of.pop(fact.ticket_id, "") == fact.transfer_id
     if at.rules_version >= ACCEPTED_SINCE and not (
         opened and offer is not None and offer.to_user_id == fact.to_user_id and at.log_time < offer.expires_at
@@ -469,7 +480,7 @@ def _offer_held(ledger: EventLedger, _at: Envelope, fact: f.TicketsHeld, found: 
         _stops_waiting(ledger, offer.entry_id, WaitlistStatus.OFFERED, found)
 
 
-def _stops_waiting(ledger: EventLedger, entry_id: str, status: str, found: Found) -> None:
+def _stops_waiting(ledger: EventLedger, entry_id: EntryId, status: str, found: Found) -> None:
     entry = ledger.line.get(entry_id)
     if entry is None or entry.status != WaitlistStatus.WAITING:
         found("waiting-list", f"{entry_id} is {status}, but did not wait")

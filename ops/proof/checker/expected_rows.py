@@ -11,11 +11,12 @@ from connectors.postgres import Connection
 from connectors.sql_files import queries
 from ops.proof.checker.event_ledger import EventLedger
 from ops.proof.checker.expected_messages import KINDS_WITH_MAILS, MessageKey, difference
-from ops.proof.checker.ledger import LIVE, Ledger
+from ops.proof.checker.ledger import LIVE, Ledger, RefundKey
 from ops.proof.checker.report import Report
+from schemas.ids import EventId, PaymentId, UserId
 from schemas.statuses import RefundStatus, ReservationStatus, SeatClaimStatus, TicketStatus
 
-Ledgers = Mapping[str, EventLedger]
+Ledgers = Mapping[EventId, EventLedger]
 SQL = queries(Path(__file__).with_name("expected_rows.sql"))
 READ_ROWS = 2_000
 ROW_FIELDS = (
@@ -217,7 +218,7 @@ async def check_mails(
     _compare_messages(report, "mail", partition, rows, expected=mails, due=due)
 
 
-async def _erased(connection: Connection) -> set[str]:
+async def _erased(connection: Connection) -> set[UserId]:
     return {row["user_id"] for row in await connection.fetch(SQL["erased"])}
 
 
@@ -249,8 +250,8 @@ def _compare_messages(
 
 async def check_bank(connection: Connection, ledgers: Sequence[Ledger], report: Report) -> None:
     """The sandbox provider's books against the log. It needs all ledgers of all partitions."""
-    captured: dict[str, int] = {}
-    refunded: dict[tuple[str, str], int] = {}
+    captured: dict[PaymentId, int] = {}
+    refunded: dict[RefundKey, int] = {}
     for ledger in ledgers:
         captured |= ledger.captured
         refunded |= ledger.refunds

@@ -12,9 +12,26 @@ from typing import Any, ClassVar
 
 from schemas import facts as f
 from schemas.facts import Envelope
-from schemas.ids import US_PER_S, TicketId
+from schemas.ids import (
+    NO_ATTEMPT,
+    NO_PAYMENT,
+    NO_REFUND,
+    US_PER_S,
+    AttemptId,
+    BlockId,
+    DisputeId,
+    EventId,
+    PaymentId,
+    PoolId,
+    RefundId,
+    ReservationId,
+    TicketId,
+    TicketTypeId,
+    UserId,
+)
 from schemas.statuses import DisputeStatus, LayoutKind, PaymentStatus, RefundOrigin, ReservationStatus
 
+NO_POOL = PoolId("")
 LIVE = frozenset({ReservationStatus.HELD, ReservationStatus.CONFIRMED})
 KEY_WINDOW_US = 86_400 * US_PER_S  # a rejected request's key may be used for another one after this, by the design
 
@@ -31,11 +48,11 @@ class TicketKind:
     total: int
     price_minor: int
     seats: frozenset[str]
-    taken: dict[str, str] = field(default_factory=dict)
+    taken: dict[str, ReservationId] = field(default_factory=dict)
     held: int = 0
     sold: int = 0
-    blocked: dict[str, tuple[frozenset[str], int]] = field(default_factory=dict)  # by block: seats, and how many places
-    pool_id: str = ""
+    blocked: dict[BlockId, tuple[frozenset[str], int]] = field(default_factory=dict)  # seats, and how many places
+    pool_id: PoolId = NO_POOL
     max_per_user: int = 0
     max_per_order: int = 0
     hidden: int = 0
@@ -45,8 +62,8 @@ class TicketKind:
 class ReservationEntry:
     """A reservation, as the projection's row should have it."""
 
-    user_id: str
-    ticket_type_id: str
+    user_id: UserId
+    ticket_type_id: TicketTypeId
     status: str
     quantity: int
     seats: list[str]
@@ -59,11 +76,11 @@ class ReservationEntry:
     created_at: int
     reason: str = ""
     detail: str = ""
-    attempt_id: str = ""
+    attempt_id: AttemptId = NO_ATTEMPT
     payment_token: str = ""
     payment: str = ""
-    payment_id: str = ""
-    refund_id: str = ""
+    payment_id: PaymentId = NO_PAYMENT
+    refund_id: RefundId = NO_REFUND
     ticket_ids: list[TicketId] = field(default_factory=list)
     late: bool = False  # reacquired after its deadline, by a late payment
     promo_code: str = ""
@@ -71,14 +88,15 @@ class ReservationEntry:
     extended: int = 0
     warned: int = 0
     void_places: list[str] = field(default_factory=list)
-    issued: list[tuple[str, str]] = field(default_factory=list)  # every ticket and its seat, void ones too
+    issued: list[tuple[TicketId, str]] = field(default_factory=list)  # every ticket and its seat, void ones too
     kept_minor: int = 0
     owed_minor: int = 0
     mailbox: int = 0
     detail_at: int = 0
 
 
-RefundKey = tuple[str, str]
+RefundKey = tuple[PaymentId, str]
+"""A payment, and the provider's idempotency key of the refund."""
 
 
 @dataclass(slots=True)
@@ -86,23 +104,23 @@ class Ledger:
     """One event. `captured` maps payment ids to amounts in minor units; `refunds` and `refunds_due` map a refund's key
     to them."""
 
-    event_id: str
+    event_id: EventId
     exists: bool = False
     published: bool = False
     limit: int = 0
     hold_us: int = 0
-    kinds: dict[str, TicketKind] = field(default_factory=dict)
-    entries: dict[str, ReservationEntry] = field(default_factory=dict)
-    owned: dict[str, int] = field(default_factory=dict)
+    kinds: dict[TicketTypeId, TicketKind] = field(default_factory=dict)
+    entries: dict[ReservationId, ReservationEntry] = field(default_factory=dict)
+    owned: dict[UserId, int] = field(default_factory=dict)
     locked: set[str] = field(default_factory=set)
-    captured: dict[str, int] = field(default_factory=dict)
+    captured: dict[PaymentId, int] = field(default_factory=dict)
     refunds: dict[RefundKey, int] = field(default_factory=dict)
     refunds_due: dict[RefundKey, int] = field(default_factory=dict)
-    back: dict[str, int] = field(default_factory=dict)  # by payment: refunded or to be
+    back: dict[PaymentId, int] = field(default_factory=dict)  # refunded, or requested
     refunds_failed: dict[RefundKey, int] = field(default_factory=dict)
     stray: set[RefundKey] = field(default_factory=set)  # of payments other than the reservations' own
-    charged_back: dict[str, int] = field(default_factory=dict)  # by dispute
-    disputes: dict[str, tuple[str, str, int]] = field(default_factory=dict)  # dispute: reservation, status, amount
+    charged_back: dict[DisputeId, int] = field(default_factory=dict)
+    disputes: dict[DisputeId, tuple[ReservationId, str, int]] = field(default_factory=dict)  # with status and amount
 
     def apply(self, at: Envelope, fact: f.Fact, found: Found) -> None:
         """Fold one fact, checking what it must not break."""
@@ -169,7 +187,7 @@ class Ledger:
                 claims |= {f"{ticket_type_id}/{place}": ("b", block_id) for place in seats or [f"#{block_id}"]}
         return claims
 
-    def available(self, ticket_type_id: str) -> int:
+    def available(self, ticket_type_id: TicketTypeId) -> int:
         """Places that may still be sold: not claimed, not blocked, not locked by a foreign owner."""
         kind = self.kinds[ticket_type_id]
         blocked = sum(count for _, count in kind.blocked.values())
@@ -199,7 +217,7 @@ class Ledger:
             ordinal=fact.ordinal, kind=fact.kind, total=total, price_minor=fact.price_minor, seats=seats
         )
         kind.max_per_order, kind.max_per_user = fact.max_per_order or 0, fact.max_per_user or 0
-        kind.hidden, kind.pool_id = fact.hidden or 0, fact.pool_id or ""
+        kind.hidden, kind.pool_id = fact.hidden or 0, fact.pool_id or NO_POOL
 
     def _locks(self, _at: Envelope, fact: f.SeatLocksObserved, _found: Found) -> None:
         self.locked.difference_update(fact.freed)
@@ -245,7 +263,7 @@ class Ledger:
         if fact.amount_minor != price:
             found("money", f"{fact.reservation_id} costs {fact.amount_minor}, not {price}")
 
-    def _claim(self, reservation_id: str, entry: ReservationEntry, found: Found) -> None:
+    def _claim(self, reservation_id: ReservationId, entry: ReservationEntry, found: Found) -> None:
         """Claim a hold's places, and check everything that it must not break."""
         kind = self.kinds[entry.ticket_type_id]
         for seat in entry.seats:
@@ -287,7 +305,7 @@ class Ledger:
             detail_at=fact.at or 0,
         )
 
-    def _only_outcome(self, at: Envelope, reservation_id: str, found: Found) -> None:
+    def _only_outcome(self, at: Envelope, reservation_id: ReservationId, found: Found) -> None:
         former = self.entries.get(reservation_id)
         if former is None or former.reason == f.Reason.EVENT_NOT_FOUND:
             return
@@ -295,7 +313,7 @@ class Ledger:
             found("outcomes", f"{reservation_id} was {former.status} at {former.offset} and has another outcome")
 
     def _entry(
-        self, reservation_id: str, statuses: frozenset[str], fact: f.Fact, found: Found
+        self, reservation_id: ReservationId, statuses: frozenset[str], fact: f.Fact, found: Found
     ) -> ReservationEntry | None:
         entry = self.entries.get(reservation_id)
         if entry is None:
@@ -349,7 +367,7 @@ class Ledger:
         entry.attempt_id, entry.payment_id, entry.ticket_ids = fact.attempt_id, fact.payment_id, fact.ticket_ids
         entry.issued = list(zip(fact.ticket_ids, fact.seats or [""] * len(fact.ticket_ids), strict=True))
 
-    def _capture(self, payment_id: str, amount_minor: int, found: Found) -> None:
+    def _capture(self, payment_id: PaymentId, amount_minor: int, found: Found) -> None:
         if payment_id in self.captured:
             found("money", f"payment {payment_id} is captured twice")
         self.captured[payment_id] = amount_minor
@@ -382,7 +400,7 @@ class Ledger:
         if entry.status != ReservationStatus.CONFIRMED:
             entry.payment, entry.payment_id = PaymentStatus.REFUND_REQUESTED, fact.payment_id
 
-    def _give_back(self, payment_id: str, amount_minor: int, found: Found) -> None:
+    def _give_back(self, payment_id: PaymentId, amount_minor: int, found: Found) -> None:
         self.back[payment_id] = back = self.back.get(payment_id, 0) + amount_minor
         if back > self.captured.get(payment_id, 0):
             found("money", f"more of payment {payment_id} goes back than was captured")
@@ -478,14 +496,16 @@ class Ledger:
         self._take(entry, fact.reservation_id, parts, found)
         entry.payment = fact.payment
 
-    def _take(self, entry: ReservationEntry, reservation_id: str, parts: tuple[int, int, int], found: Found) -> None:
+    def _take(
+        self, entry: ReservationEntry, reservation_id: ReservationId, parts: tuple[int, int, int], found: Found
+    ) -> None:
         entry.amount_minor -= parts[0]
         entry.kept_minor -= parts[1]
         entry.owed_minor -= parts[2]
         if entry.amount_minor < 0 or entry.kept_minor < 0 or (parts[0] and entry.status != ReservationStatus.CONFIRMED):
             found("money", f"more was taken of {reservation_id} than was there: {parts}")
 
-    def disputed(self, reservation_id: str) -> bool:
+    def disputed(self, reservation_id: ReservationId) -> bool:
         """Whether its payment is in dispute now."""
         return any(status == DisputeStatus.OPEN and of == reservation_id for of, status, _ in self.disputes.values())
 
@@ -517,7 +537,7 @@ class Ledger:
             if fact.withheld_minor and not self.disputed(fact.reservation_id):
                 found("money", f"{fact.withheld_minor} of {fact.reservation_id} are withheld, but not disputed")
 
-    def _ended(self, reservation_id: str, was: str, status: str, fact: f.Fact, found: Found) -> None:
+    def _ended(self, reservation_id: ReservationId, was: str, status: str, fact: f.Fact, found: Found) -> None:
         entry = self._entry(reservation_id, frozenset({was}), fact, found)
         if entry is None:
             return

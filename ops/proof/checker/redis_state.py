@@ -10,10 +10,11 @@ import redis
 
 from ops.proof.checker.event_ledger import EventLedger
 from ops.proof.checker.report import Report
+from schemas.ids import EventId
 from schemas.statuses import WaitlistStatus
 
 
-def check_redis(client: redis.Redis, ledgers: Mapping[str, EventLedger], report: Report) -> None:
+def check_redis(client: redis.Redis, ledgers: Mapping[EventId, EventLedger], report: Report) -> None:
     """Compare Redis with the fold of each existing event. `client` decodes responses."""
     for event_id, ledger in ledgers.items():
         if not ledger.exists:
@@ -23,7 +24,7 @@ def check_redis(client: redis.Redis, ledgers: Mapping[str, EventLedger], report:
         _availability(client, event_id, ledger, report)
 
 
-def _claims(client: redis.Redis, event_id: str, ledger: EventLedger, report: Report) -> None:
+def _claims(client: redis.Redis, event_id: EventId, ledger: EventLedger, report: Report) -> None:
     key = f"circle:{{{event_id}}}:claims"
     stored: Any = client.hgetall(key)
     shown = {place: tuple(claim.split("|")[:2]) for place, claim in stored.items()}
@@ -37,7 +38,7 @@ def _claims(client: redis.Redis, event_id: str, ledger: EventLedger, report: Rep
         report.add("locked-seat-sold", f"{event_id} {place}", f"{foreign[place]} has it, and so has {wanted[place]}")
 
 
-def _availability(client: redis.Redis, event_id: str, ledger: EventLedger, report: Report) -> None:
+def _availability(client: redis.Redis, event_id: EventId, ledger: EventLedger, report: Report) -> None:
     key = f"circle:{{{event_id}}}:availability"
     stored: Any = client.hgetall(key)
     for type_id, kind in ledger.kinds.items():

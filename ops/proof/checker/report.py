@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from schemas.ids import ReservationId
 from schemas.statuses import ReplyOutcome
 
 VIOLATIONS_KEPT_MAX = 1_000  # of each rule; all of them are counted
@@ -18,7 +19,7 @@ class ToldOutcome(msgspec.Struct, frozen=True, gc=False):
     `seats` are compared when they are not empty.
     """
 
-    reservation_id: str
+    reservation_id: ReservationId
     partition: int
     offset: int
     status: str = ReplyOutcome.PENDING

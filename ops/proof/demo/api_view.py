@@ -12,6 +12,7 @@ from ops.proof.demo.tally import OwnTicket, Tally
 from ops.proof.load.accounts import Account
 from ops.proof.load.http_client import HttpClient
 from ops.proof.load.organizer import expect
+from schemas.ids import EventId
 from schemas.statuses import TicketStatus
 
 AT_ONCE = 16
@@ -68,7 +69,7 @@ def compare(listed: list[tuple[str, OwnTicket]], tally: Tally, seats: int, seen:
 
 
 async def _tickets(
-    client: HttpClient, accounts: list[Account], tally: Tally, event_id: str
+    client: HttpClient, accounts: list[Account], tally: Tally, event_id: EventId
 ) -> list[tuple[str, OwnTicket]]:
     """All valid tickets of all buyers who ever had a hold."""
     buyers = {ticket.user_id for ticket in tally.tickets.values()} | set(tally.confirmed.values())

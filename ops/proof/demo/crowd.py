@@ -18,6 +18,7 @@ from ops.proof.load.accounts import Account
 from ops.proof.load.http_client import HttpClient, NoAnswer, TimedResponse
 from ops.proof.load.organizer import Drop
 from pipelines.reservations.core.seating import row_label
+from schemas.ids import ReservationId, TicketTypeId
 from schemas.statuses import PaymentStatus, ReplyOutcome, ReservationStatus
 
 QUANTITY_MAX = 4
@@ -50,7 +51,7 @@ class House:
         return self.rows * self.seats_per_row
 
     @property
-    def ticket_type_id(self) -> str:
+    def ticket_type_id(self) -> TicketTypeId:
         return self.drop.ticket_type_ids[0]
 
 
@@ -175,7 +176,7 @@ class Crowd:
             self.tally.wrong.append(f"a reservation was answered {answer.status}: {document}")
         return reason, document
 
-    async def _follow(self, account: Account, reservation_id: str) -> tuple[str, dict[str, Any]]:
+    async def _follow(self, account: Account, reservation_id: ReservationId) -> tuple[str, dict[str, Any]]:
         """The outcome of a request that was answered 202."""
         for _ in range(TRIES_MAX):
             answer = await self._get(f"/v1/reservations/{reservation_id}", account)

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ops.proof.checker import ToldOutcome
+from schemas.ids import ReservationId, TicketId, UserId
 
 
 class OwnTicket(NamedTuple):
     """A ticket that a buyer was given."""
 
-    user_id: str
-    reservation_id: str
+    user_id: UserId
+    reservation_id: ReservationId
     seat: str
 
 
@@ -39,7 +40,7 @@ class Tally:
     held: int = 0
     sold: int = 0
 
-    def ticket(self, ticket_id: str, ticket: OwnTicket) -> None:
+    def ticket(self, ticket_id: TicketId, ticket: OwnTicket) -> None:
         """Note a buyer's ticket. A ticket that another buyer has already is noted as wrong."""
         former = self.tickets.setdefault(ticket_id, ticket)
         if former != ticket:

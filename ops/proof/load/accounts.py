@@ -23,7 +23,7 @@ NO_PASSWORD = "!"  # noqa: S105 - no Argon2 hash, so it fits no password
 class Account(NamedTuple):
     """A user's id and access token."""
 
-    user_id: str
+    user_id: UserId
     token: str
 
 
@@ -44,4 +44,4 @@ async def provision(settings: Settings, count: int, *, label: str) -> list[Accou
         await connection.copy_records_to_table("users", records=rows, columns=columns)
     finally:
         await connection.close()
-    return [Account(str(one), tokens.issue(UserId(str(one)), Role.BUYER, ttl_s=TOKEN_TTL_S)) for one in ids]
+    return [Account(one, tokens.issue(one, Role.BUYER, ttl_s=TOKEN_TTL_S)) for one in map(UserId, map(str, ids))]

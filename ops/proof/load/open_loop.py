@@ -25,7 +25,7 @@ import uvloop
 
 from ops.proof.load.http_client import CONNECTIONS_MAX, HttpClient, NoAnswer, TimedResponse
 from ops.statistics import Latencies, latencies, percentile
-from schemas.ids import MS_PER_S
+from schemas.ids import MS_PER_S, EventId, TicketTypeId
 
 TICK_S = 0.001
 REPORT_S = 0.25
@@ -58,8 +58,8 @@ class LoadPhase(msgspec.Struct, frozen=True):
 class Target(msgspec.Struct, frozen=True):
     """Sections of an event, and how many places each has."""
 
-    event_id: str
-    ticket_type_ids: list[str]
+    event_id: EventId
+    ticket_type_ids: list[TicketTypeId]
     places: int
 
 

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from connectors.errors import CircleError
 from ops.proof.load.http_client import HttpClient
+from schemas.ids import EventId, TicketTypeId
 from schemas.statuses import EventStage, LayoutKind
 
 CURRENCY = "EUR"
@@ -17,8 +18,8 @@ PASSWORD = "correct-horse-7"  # noqa: S105 - of an account that lives as long as
 class Drop(NamedTuple):
     """An event on sale."""
 
-    event_id: str
-    ticket_type_ids: list[str]
+    event_id: EventId
+    ticket_type_ids: list[TicketTypeId]
 
 
 class Organizer:

@@ -36,7 +36,7 @@ from ops.proof.load.target import own_platform
 from ops.run.platform import WORKER
 from ops.run.services.process import run_coroutine
 from pipelines.reservations.core.limits import TICKETS_PER_USER_MAX
-from schemas.ids import US_PER_S
+from schemas.ids import US_PER_S, EventId, TicketTypeId
 
 LOOP = ("-m", consumer_loop.MODULE)
 PLATFORM = "platform"
@@ -251,8 +251,8 @@ async def _plan(options: DropOptions, served: ServingBaseline, rate: float, numb
     targets = []
     for _ in range(options.events):
         house = FurnishedEvent(
-            event_id=str(uuid4()),
-            sections=[str(uuid4()) for _ in range(sections)],
+            event_id=EventId(str(uuid4())),
+            sections=[TicketTypeId(str(uuid4())) for _ in range(sections)],
             rows=rows,
             width=SECTION_SEATS_PER_ROW,
             tickets_per_user_max=TICKETS_PER_USER_MAX,

@@ -15,6 +15,7 @@ from connectors.redis_clients import connect_sharing
 from ops.proof.bench.baselines.terms import FurnishedEvent, Given, SeatRequest
 from pipelines.reservations.core.seating import row_label
 from schemas.facts import Reason
+from schemas.ids import EventId
 
 SCRIPT = (Path(__file__).parent / "lua" / "counter.lua").read_text()
 CONNECTIONS = 16
@@ -69,11 +70,11 @@ class CounterLedger:
             expires_at=datetime.now(UTC) + timedelta(seconds=seconds), duplicate=bool(again),
         )  # fmt: skip
 
-    async def persisted(self, events: list[str]) -> int:
+    async def persisted(self, events: list[EventId]) -> int:
         """Reservations in memory, refused ones too."""
         return sum([int(await self._client.hlen(f"reservations:{event}")) for event in events])
 
-    async def notified(self, events: list[str]) -> int:
+    async def notified(self, events: list[EventId]) -> int:
         """The same: there are no messages."""
         return await self.persisted(events)
 

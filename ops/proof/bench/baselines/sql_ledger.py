@@ -9,6 +9,7 @@ import asyncpg
 from connectors.postgres import SERVER_GONE, create_pool, unreachable
 from ops.proof.bench.baselines.terms import Given, SeatRequest
 from schemas.facts import Reason
+from schemas.ids import EventId
 
 CONNECTIONS = 16  # on two cores, more connections only wait for each other's locks
 
@@ -39,11 +40,11 @@ class SqlLedger:
         """The tables, in an empty database."""
         await self._pool.execute(self.sql["schema"])
 
-    async def persisted(self, events: list[str]) -> int:
+    async def persisted(self, events: list[EventId]) -> int:
         """Reservations, refused ones too."""
         return int(await self._pool.fetchval(self.sql["persisted"], events))
 
-    async def notified(self, events: list[str]) -> int:
+    async def notified(self, events: list[EventId]) -> int:
         """Messages."""
         return int(await self._pool.fetchval(self.sql["notified"], events))
 

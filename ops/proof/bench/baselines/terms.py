@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from schemas.ids import EventId, ReservationId, TicketTypeId, UserId
+
 
 class Baseline(StrEnum):
     """The ways to sell that the platform is compared with."""
@@ -47,10 +49,10 @@ DESCRIBED = {
 class SeatRequest(NamedTuple):
     """One request: the best available `quantity` places, or exactly `seats`."""
 
-    event_id: str
-    section_id: str
-    user_id: str
-    reservation_id: str
+    event_id: EventId
+    section_id: TicketTypeId
+    user_id: UserId
+    reservation_id: ReservationId
     quantity: int
     seats: list[str]
     fingerprint: int
@@ -70,8 +72,8 @@ class Given(NamedTuple):
 class FurnishedEvent(NamedTuple):
     """The sections of an event on sale, all of one size: `rows` of `width` seats."""
 
-    event_id: str
-    sections: list[str]
+    event_id: EventId
+    sections: list[TicketTypeId]
     rows: int
     width: int
     tickets_per_user_max: int
@@ -96,10 +98,10 @@ class SalesLedger(Protocol):
     async def reserve(self, wanted: SeatRequest) -> Given:
         """The outcome, as durable as the store makes it."""
 
-    async def persisted(self, events: list[str]) -> int:
+    async def persisted(self, events: list[EventId]) -> int:
         """How many reservations of these events the store has, refused ones too."""
 
-    async def notified(self, events: list[str]) -> int:
+    async def notified(self, events: list[EventId]) -> int:
         """How many messages it has. A store without messages gives the number of reservations."""
 
     async def oversold(self, events: list[str]) -> int:
