@@ -47,7 +47,7 @@ class DecidesAgain(Protocol):
 
 
 def _is_stray_dispute(fact: f.Fact) -> bool:
-    """Whether the facts refuse a dispute that belongs to no payment here."""
+    """Whether the fact refuses a dispute of a payment that the log does not have."""
     return isinstance(fact, f.CommandRefused) and fact.command_type == c.RecordDispute.__name__ and fact.reason in STRAY
 
 
@@ -101,13 +101,17 @@ class PartitionAudit:
                 self._found("replay", difference, offset)
 
     def finish(self) -> None:
-        """At the end of the log: report everything that must not be open any more."""
+        """Report what the end of the log must not leave open."""
         for offset, answers in self._told.items():
             for one in answers:
-                self._found("told", f"{one.reservation_id} was answered {one.status}, but there is no command", offset)
+                self._found(
+                    "told", f"{one.reservation_id} has the answer {one.status}, but the log has no command", offset
+                )
         for ledger in self.ledgers.values():
             if ledger.refunds_due:
-                self._found("money", f"event {ledger.event_id}: not refunded: {sorted(ledger.refunds_due)[:5]}")
+                self._found(
+                    "money", f"event {ledger.event_id}: these refunds are open: {sorted(ledger.refunds_due)[:5]}"
+                )
             captured, refunded = sum(ledger.captured.values()), sum(ledger.refunds.values())
             confirmed = ledger.confirmed_minor
             if ledger.imbalance:
@@ -181,12 +185,12 @@ class PartitionAudit:
             times = _asked_for(command).count(one.reservation_id)
             if not times:
                 self._found(
-                    "told", f"{one.reservation_id} was answered {one.status}, but there is another command", offset
+                    "told", f"{one.reservation_id} has the answer {one.status}, but the log has another command", offset
                 )
                 continue
             outcomes = [fact for read in facts if _is_outcome(fact := read.recorded.fact, one.reservation_id)]
             if len(outcomes) != times or not all(isinstance(more, f.CommandDuplicated) for more in outcomes[1:]):
-                what = f"{one.reservation_id} was asked for {times} times and has {len(outcomes)} outcomes"
+                what = f"{one.reservation_id} has {times} requests and {len(outcomes)} outcomes"
                 self._found("told", what, offset)
                 continue
             self._check_told_outcome(one, outcomes[0], offset)
@@ -194,10 +198,14 @@ class PartitionAudit:
     def _check_told_outcome(self, answer: ToldOutcome, outcome: f.Fact, offset: int) -> None:
         if isinstance(outcome, f.TicketsHeld):
             if answer.status == ReservationStatus.REJECTED or (answer.seats and list(answer.seats) != outcome.seats):
-                what = f"{answer.reservation_id} was answered {answer.status} {answer.seats}, but holds {outcome.seats}"
+                what = (
+                    f"{answer.reservation_id} has the answer {answer.status} {answer.seats}, but holds {outcome.seats}"
+                )
                 self._found("told", what, offset)
         elif isinstance(outcome, f.ReservationRejected) and answer.status == ReservationStatus.HELD:
-            self._found("told", f"{answer.reservation_id} was answered held, but is rejected: {outcome.reason}", offset)
+            self._found(
+                "told", f"{answer.reservation_id} has the answer held, but is rejected: {outcome.reason}", offset
+            )
 
     def _check_overdue(self) -> None:
         """A hold must end within the bound after log time first passed its deadline."""

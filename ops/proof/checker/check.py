@@ -152,12 +152,14 @@ def _check_dead_letters(
             continue
         origin = headers.get("origin_partition"), headers.get("origin_offset")
         if origin[0] is None or origin[1] is None or "error" not in headers:
-            report.add("dead-letters", f"{dead_letters(COMMANDS)} {message.offset()}", "it does not name its origin")
+            report.add(
+                "dead-letters", f"{dead_letters(COMMANDS)} {message.offset()}", "a dead letter without its origin"
+            )
             continue
         found[int(origin[0]), int(origin[1])] += 1
     report.counts["dead_letters"] = found.total()
     for partition, offset in unreadable.keys() - found.keys():
-        report.add("dead-letters", f"{partition}-{offset}", "unreadable, but not in the dead letters")
+        report.add("dead-letters", f"{partition}-{offset}", "an unreadable command without a dead letter")
     for (partition, offset), number in found.items():
         if (partition, offset) not in unreadable or (strict and number > 1):
             report.add("dead-letters", f"{partition}-{offset}", f"{number} dead letters of a readable record")

@@ -1,4 +1,4 @@
-"""An event in the checker's own books, whole: terms, codes, pools, blocks, waiting lists, tickets, the door. Pure."""
+"""The checker's own books of one event: terms, codes, pools, blocks, waiting lists, tickets, the door. Pure."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Offer:
 
 @dataclass(slots=True)
 class EventLedger(Ledger):
-    """One event, whole."""
+    """One event with everything that the checker keeps about it."""
 
     status: str = EventStage.DRAFT
     ends_at: int = 0
@@ -95,7 +95,7 @@ class EventLedger(Ledger):
     offer_of: dict[TicketId, TransferId] = field(default_factory=dict)
     invited: dict[UserId, tuple[str, int]] = field(default_factory=dict)
     scans: int = 0
-    told: set[tuple[str, int, ReservationId, UserId]] = field(default_factory=set)
+    notified: set[tuple[str, int, ReservationId, UserId]] = field(default_factory=set)
     reminded_for: int = 0
     owner: UserId = NOBODY
     waiting: int = 0
@@ -111,14 +111,14 @@ class EventLedger(Ledger):
             fold(self, at, fact, found)
 
     def unfinished(self) -> Iterator[str]:
-        """Report everything that must not be left at the end of the log."""
+        """The work that the end of the log must not leave open, in words."""
         for key, one in self.entries.items():
             if one.owed_minor < 0:
-                yield f"{-one.owed_minor} is refunded for {key} beyond what was paid"
+                yield f"the refunds of {key} exceed its payment by {-one.owed_minor}"
         if self.status == EventStage.CANCELLED:
             live = [key for key, one in self.entries.items() if one.status in LIVE]
             if live:
-                yield f"{len(live)} reservations are live though the event is cancelled, such as {live[0]}"
+                yield f"the event is cancelled, but {len(live)} reservations are live, such as {live[0]}"
         if self.status in (EventStage.CANCELLED, EventStage.ENDED) and self.waiting:
             yield f"{self.waiting} entries wait for an event that is {self.status}"
 
@@ -159,7 +159,7 @@ class EventLedger(Ledger):
                 continue
             code = self.codes.get(text)
             if code is None or text in self.disabled or (code.kind == CodeKind.ACCESS) is not is_access:
-                found("codes", f"{fact.reservation_id} used {text!r}, which is not a valid code")
+                found("codes", f"{fact.reservation_id} used the invalid code {text!r}")
                 continue
             orders = [
                 one.quantity
@@ -185,7 +185,7 @@ class EventLedger(Ledger):
         mine = next((one for key, one in self.line.items() if offer is not None and key == offer.entry_id), None)
         ahead = [one for one in waiting if mine is None or one.place < mine.place]
         if ahead:
-            found("waiting-list", f"{fact.reservation_id} got places while {len(ahead)} entries waited longer")
+            found("waiting-list", f"{fact.reservation_id} got places before {len(ahead)} entries that waited longer")
 
     def free(self, ticket_type_id: TicketTypeId) -> int:
         """The places of a ticket type that may be claimed, its pool considered."""
@@ -276,16 +276,16 @@ def _unblocked(ledger: EventLedger, _at: Envelope, fact: f.SeatsUnblocked, found
 
 def _invited(ledger: EventLedger, at: Envelope, fact: f.StaffInvited, found: Found) -> None:
     if ledger.invited.get(fact.member_id, ("", 0))[0] == InvitationStatus.INVITED or fact.member_id in ledger.staff:
-        found("staff", f"{fact.member_id} is invited a second time")
+        found("staff", f"{fact.member_id} has a second invitation")
     if fact.user_id != ledger.owner or fact.expires_at <= at.log_time:
-        found("staff", f"{fact.member_id} is not invited by the owner but by {fact.user_id}, or until a past time")
+        found("staff", f"{fact.user_id} invites {fact.member_id}, but is not the owner, or the deadline has passed")
     ledger.invited[fact.member_id] = InvitationStatus.INVITED, fact.expires_at
 
 
 def _not_invited(ledger: EventLedger, _at: Envelope, fact: f.StaffInvitationEnded, found: Found) -> None:
     status, expires_at = ledger.invited.get(fact.member_id, ("", 0))
     if status != InvitationStatus.INVITED:
-        found("staff", f"an invitation of {fact.member_id} ends, but there is none")
+        found("staff", f"{fact.member_id} has no invitation that could end")
     ledger.invited[fact.member_id] = fact.outcome, expires_at
 
 
@@ -310,7 +310,7 @@ def _warned(ledger: EventLedger, at: Envelope, fact: f.HoldWarned, found: Found)
         or entry.warned
         or at.log_time < entry.expires_at - WARNED_BEFORE_US
     ):
-        found("broken-log", f"{fact.reservation_id} is warned too early, or a second time")
+        found("broken-log", f"{fact.reservation_id} has a warning too early, or a second one")
         return
     entry.warned = 1
 
@@ -318,10 +318,10 @@ def _warned(ledger: EventLedger, at: Envelope, fact: f.HoldWarned, found: Found)
 def _extended(ledger: EventLedger, at: Envelope, fact: f.HoldExtended, found: Found) -> None:
     entry = ledger.entries.get(fact.reservation_id)
     if entry is None or entry.status != ReservationStatus.HELD or entry.extended or at.log_time >= entry.expires_at:
-        found("broken-log", f"{fact.reservation_id} is extended a second time, or is not held")
+        found("broken-log", f"{fact.reservation_id} has a second extension, or is not held")
         return
     if fact.expires_at != entry.expires_at + ledger.extension_us or not ledger.extension_us:
-        found("deadline", f"{fact.reservation_id} is extended to {fact.expires_at}")
+        found("deadline", f"{fact.reservation_id} has the wrong extended deadline {fact.expires_at}")
     entry.expires_at, entry.extended = fact.expires_at, 1
 
 
@@ -334,7 +334,7 @@ def _movable(minor: int, currency: str, at: Envelope) -> int:
 def _tickets_cancelled(ledger: EventLedger, at: Envelope, fact: f.TicketsCancelled, found: Found) -> None:
     entry = ledger.entries.get(fact.reservation_id)
     if entry is None or entry.status != ReservationStatus.CONFIRMED or not set(fact.ticket_ids) < set(entry.ticket_ids):
-        found("broken-log", f"{fact.reservation_id} loses tickets that it does not have, or all of them")
+        found("broken-log", f"{fact.reservation_id} loses tickets of another reservation, or all its tickets")
         return
     if fact.amount_minor != _movable(entry.amount_minor * fact.quantity // entry.quantity, entry.currency, at):
         found("money", f"{fact.quantity} of {entry.quantity} tickets of {fact.reservation_id} cost {fact.amount_minor}")
@@ -361,15 +361,16 @@ def _ordinals(entry: ReservationEntry) -> list[str]:
 def _ticket_offered(ledger: EventLedger, at: Envelope, fact: f.TransferOffered, found: Found) -> None:
     entry = ledger.entries.get(fact.reservation_id)
     if entry is None or entry.status != ReservationStatus.CONFIRMED or fact.ticket_id not in entry.ticket_ids:
-        found("broken-log", f"ticket {fact.ticket_id} is offered, but does not exist")
+        found("broken-log", f"{fact.user_id} offers ticket {fact.ticket_id}, which does not exist")
         return
     ticket = ledger.tickets.get(fact.ticket_id)
     if fact.user_id != ledger.holder(entry, fact.ticket_id) or (ticket is not None and ticket.scanned_at):
-        found(
-            "tickets", f"ticket {fact.ticket_id} is offered by {fact.user_id}, who does not have it, or after its use"
-        )
+        found("tickets", f"{fact.user_id} offers ticket {fact.ticket_id} of another user, or a used one")
     if fact.ticket_id in ledger.offer_of or fact.to_user_id == fact.user_id or fact.expires_at <= at.log_time:
-        found("tickets", f"ticket {fact.ticket_id} is offered a second time, to its holder, or until a past time")
+        found(
+            "tickets",
+            f"ticket {fact.ticket_id} has a second offer, or one to its holder, or a deadline that has passed",
+        )
     ledger.offers[fact.transfer_id] = Offer(fact.ticket_id, fact.user_id, fact.to_user_id, fact.expires_at)
     ledger.offer_of[fact.ticket_id] = fact.transfer_id
 
@@ -390,7 +391,7 @@ def _no_offers(
     entry = ledger.entries.get(fact.reservation_id)
     void = fact.ticket_ids if isinstance(fact, f.TicketsCancelled) else entry.ticket_ids if entry is not None else []
     for ticket in ledger.offer_of.keys() & set(void):
-        found("tickets", f"ticket {ticket} is cancelled while it is offered")
+        found("tickets", f"ticket {ticket} is cancelled, but its offer is open")
 
 
 def _transferred(ledger: EventLedger, at: Envelope, fact: f.TicketTransferred, found: Found) -> None:
@@ -399,18 +400,18 @@ def _transferred(ledger: EventLedger, at: Envelope, fact: f.TicketTransferred, f
     if at.rules_version >= ACCEPTED_SINCE and not (
         opened and offer is not None and offer.to_user_id == fact.to_user_id and at.log_time < offer.expires_at
     ):
-        found("tickets", f"ticket {fact.ticket_id} is transferred, but was not offered to {fact.to_user_id}")
+        found("tickets", f"{fact.to_user_id} gets ticket {fact.ticket_id} without an open offer")
     if offer is not None:
         offer.status = TransferStatus.ACCEPTED
     entry = ledger.entries.get(fact.reservation_id)
     if entry is None or entry.status != ReservationStatus.CONFIRMED or fact.ticket_id not in entry.ticket_ids:
-        found("broken-log", f"ticket {fact.ticket_id} is transferred, but does not exist")
+        found("broken-log", f"{fact.user_id} transfers ticket {fact.ticket_id}, which does not exist")
         return
     ticket = ledger.tickets.setdefault(fact.ticket_id, LedgerTicket(entry.user_id))
     if ticket.user_id != fact.user_id or fact.version != ticket.version + 1 or ticket.scanned_at:
         found(
             "tickets",
-            f"ticket {fact.ticket_id} is transferred by {fact.user_id}, who does not have it, or after its use",
+            f"{fact.user_id} transfers ticket {fact.ticket_id} of another user, or a used one",
         )
     ticket.user_id, ticket.version = fact.to_user_id, fact.version
 
@@ -419,21 +420,21 @@ def _checked_in(ledger: EventLedger, _at: Envelope, fact: f.CheckInAccepted, fou
     ledger.scans += 1
     entry = ledger.entries.get(fact.reservation_id)
     if entry is None or entry.status != ReservationStatus.CONFIRMED or fact.ticket_id not in entry.ticket_ids:
-        found("door", f"ticket {fact.ticket_id} is checked in, but is void or unknown")
+        found("door", f"the door accepts ticket {fact.ticket_id}, which is void or unknown")
         return
     if ledger.disputed(fact.reservation_id):
-        found("door", f"ticket {fact.ticket_id} is checked in, but its payment is disputed")
+        found("door", f"the door accepts ticket {fact.ticket_id}, whose payment is disputed")
     if ledger.status == EventStage.CANCELLED:
-        found("door", f"ticket {fact.ticket_id} is checked in at a cancelled event")
+        found("door", f"the door of a cancelled event accepts ticket {fact.ticket_id}")
     if fact.by_user_id not in ledger.staff and fact.by_user_id != ledger.owner:
-        found("door", f"{fact.by_user_id} checks a ticket in, but does not work at this door")
+        found("door", f"{fact.by_user_id} accepts a ticket, but does not work at this door")
     ticket = ledger.tickets.setdefault(fact.ticket_id, LedgerTicket(entry.user_id))
     if ticket.scanned_at:
-        found("door", f"ticket {fact.ticket_id} is checked in a second time")
+        found("door", f"the door accepts ticket {fact.ticket_id} a second time")
     ticket.scanned_at, ticket.gate = fact.scanned_at, fact.gate
     ticket.scan = fact.scanned_at, fact.gate, fact.scanner, fact.by_user_id
     if ticket.scan in ticket.undone:
-        found("door", f"ticket {fact.ticket_id}: a scan that was taken back is accepted again")
+        found("door", f"the door accepts a reversed scan of ticket {fact.ticket_id} again")
 
 
 def _check_in_refused(ledger: EventLedger, _at: Envelope, fact: f.CheckInRefused, found: Found) -> None:
@@ -448,7 +449,7 @@ def _check_in_reversed(ledger: EventLedger, _at: Envelope, fact: f.CheckInRevers
     ledger.scans += 1
     ticket = ledger.tickets.get(fact.ticket_id)
     if ticket is None or not ticket.scanned_at:
-        found("door", f"a check-in of ticket {fact.ticket_id} is taken back, but there was none")
+        found("door", f"the door reverses a check-in of ticket {fact.ticket_id}, but it has none")
         return
     ticket.undone.add(ticket.scan)
     ticket.scanned_at, ticket.gate = 0, ""
@@ -456,7 +457,7 @@ def _check_in_reversed(ledger: EventLedger, _at: Envelope, fact: f.CheckInRevers
 
 def _joined(ledger: EventLedger, at: Envelope, fact: f.WaitlistJoined, found: Found) -> None:
     if fact.quantity <= ledger.free(fact.ticket_type_id):
-        found("waiting-list", f"{fact.entry_id} waits for places that are free")
+        found("waiting-list", f"{fact.entry_id} waits, but enough places are free")
     ledger.line[fact.entry_id] = Waiting(
         fact.user_id, fact.ticket_type_id, fact.quantity, at.offset, mailbox=fact.mailbox or 0
     )
@@ -471,7 +472,7 @@ def _offered(ledger: EventLedger, _at: Envelope, fact: f.WaitlistOffered, found:
     ledger.offered[fact.reservation_id] = fact
     entry = ledger.line.get(fact.entry_id)
     if entry is None or (entry.user_id, entry.quantity) != (fact.user_id, fact.quantity):
-        found("waiting-list", f"{fact.entry_id} is offered places that it did not wait for")
+        found("waiting-list", f"{fact.entry_id} gets an offer of other places than it waits for")
 
 
 def _offer_held(ledger: EventLedger, _at: Envelope, fact: f.TicketsHeld, found: Found) -> None:
@@ -496,14 +497,14 @@ def _chore_started(ledger: EventLedger, _at: Envelope, fact: f.ChoreStarted, _fo
     if fact.kind == ChoreKind.REMINDER:
         ledger.reminded_for = fact.cause
     if fact.kind == ChoreKind.EVENT_CHANGED or (fact.kind == ChoreKind.REMINDER and not again):
-        ledger.told = {key for key in ledger.told if key[:2] != (fact.kind, fact.cause)}
+        ledger.notified = {key for key in ledger.notified if key[:2] != (fact.kind, fact.cause)}
 
 
-def _told(ledger: EventLedger, _at: Envelope, fact: f.HolderNotified, found: Found) -> None:
+def _holder_notified(ledger: EventLedger, _at: Envelope, fact: f.HolderNotified, found: Found) -> None:
     key = (fact.kind, fact.cause, fact.reservation_id, fact.user_id)
-    if key in ledger.told:
+    if key in ledger.notified:
         found("told-twice", f"{fact.user_id} gets {fact.kind} twice for {fact.reservation_id}")
-    ledger.told.add(key)
+    ledger.notified.add(key)
 
 
 Fold = Callable[[EventLedger, Envelope, Any, Found], None]
@@ -518,7 +519,7 @@ def _places_were_free(ledger: EventLedger, _at: Envelope, fact: f.ReservationRej
         one.status == WaitlistStatus.WAITING and one.ticket_type_id == fact.ticket_type_id and one.quantity <= free
         for one in ledger.line.values()
     ):
-        what = f"{fact.reservation_id} asked for {fact.quantity} and was refused as sold out, {free} were free"
+        what = f"{fact.reservation_id} asked for {fact.quantity} and was refused as sold out, but {free} are free"
         found("refused-while-free", what)
 
 
@@ -558,5 +559,5 @@ _FOLDS: dict[type[f.Fact], Fold] = {
     f.WaitlistJoined: _joined,
     f.WaitlistEnded: _left,
     f.ChoreStarted: _chore_started,
-    f.HolderNotified: _told,
+    f.HolderNotified: _holder_notified,
 }

@@ -1,4 +1,4 @@
-"""One event's facts, folded by the checker's own bookkeeping; each rule is checked at each prefix. Pure.
+"""The checker's own fold of one event's facts. It checks each rule after each fact. Pure.
 
 Nothing here is shared with `pipelines.reservations`: seats are a dict, limits are sums. An impossible fact (about an
 unknown reservation or an unknown seat) is a violation, never an exception.
@@ -101,8 +101,7 @@ RefundKey = tuple[PaymentId, str]
 
 @dataclass(slots=True)
 class Ledger:
-    """One event. `captured` maps payment ids to amounts in minor units; `refunds` and `refunds_due` map a refund's key
-    to them."""
+    """One event. Amounts are in minor units."""
 
     event_id: EventId
     exists: bool = False
@@ -169,7 +168,7 @@ class Ledger:
             return ""
         return (
             f"captured {captured} − refunded {refunded} − charged back {charged} is not {confirmed} confirmed"
-            f" + {kept} kept + {owed} owed + {due} to be refunded"
+            f" + {kept} kept + {owed} owed + {due} in requested refunds"
         )
 
     def claims(self) -> dict[str, tuple[str, str]]:
@@ -228,7 +227,8 @@ class Ledger:
         kind = self.kinds.get(fact.ticket_type_id)
         if kind is None:
             found(
-                "broken-log", f"{fact.reservation_id} holds of ticket type {fact.ticket_type_id}, which does not exist"
+                "broken-log",
+                f"{fact.reservation_id} holds places of ticket type {fact.ticket_type_id}, which does not exist",
             )
             return
         if not self.published:
@@ -330,10 +330,10 @@ class Ledger:
         if fact.amount_minor != entry.amount_minor:
             found(
                 "money",
-                f"{fact.amount_minor} are requested for {fact.reservation_id}, which costs {entry.amount_minor}",
+                f"the payment of {fact.reservation_id} requests {fact.amount_minor}, the price is {entry.amount_minor}",
             )
         if entry.payment == PaymentStatus.REQUESTED:
-            found("money", f"two payments of {fact.reservation_id} are under way")
+            found("money", f"{fact.reservation_id} has two payments under way")
         entry.payment, entry.attempt_id, entry.payment_token = (
             PaymentStatus.REQUESTED,
             fact.attempt_id,
@@ -380,9 +380,9 @@ class Ledger:
             self._capture(fact.payment_id, fact.amount_minor, found)
         key = _refund_key(fact)
         if key in self.refunds_due or key in self.refunds or key in self.refunds_failed:
-            found("money", f"payment {fact.payment_id} has two refunds under the key {key[1]}")
+            found("money", f"payment {fact.payment_id} has two refund requests under the key {key[1]}")
         if self.disputed(fact.reservation_id) and fact.origin is None:
-            found("money", f"payment {fact.payment_id} of {fact.reservation_id} is refunded while it is disputed")
+            found("money", f"the refund of payment {fact.payment_id} of {fact.reservation_id} begins during a dispute")
         self.refunds_due[key] = fact.amount_minor
         self._give_back(fact.payment_id, fact.amount_minor, found)
         if fact.origin == RefundOrigin.STRAY:
@@ -391,11 +391,11 @@ class Ledger:
         parts = fact.from_tickets_minor or 0, fact.from_kept_minor or 0, fact.from_owed_minor or 0
         self._take(entry, fact.reservation_id, parts, found)
         if entry.owed_minor < 0 < (fact.from_owed_minor or 0):
-            found("money", f"more of payment {fact.payment_id} is refunded than was owed")
+            found("money", f"a refund of payment {fact.payment_id} exceeds the owed amount")
         if entry.status == ReservationStatus.CONFIRMED and fact.refund_key is None:
             found(
                 "money",
-                f"payment {fact.payment_id} of {fact.reservation_id} is refunded, but the reservation stays confirmed",
+                f"payment {fact.payment_id} has a refund, but its reservation {fact.reservation_id} stays confirmed",
             )
         if entry.status != ReservationStatus.CONFIRMED:
             entry.payment, entry.payment_id = PaymentStatus.REFUND_REQUESTED, fact.payment_id
@@ -403,7 +403,7 @@ class Ledger:
     def _give_back(self, payment_id: PaymentId, amount_minor: int, found: Found) -> None:
         self.back[payment_id] = back = self.back.get(payment_id, 0) + amount_minor
         if back > self.captured.get(payment_id, 0):
-            found("money", f"more of payment {payment_id} goes back than was captured")
+            found("money", f"the refunds of payment {payment_id} exceed the captured amount")
 
     def _refunded(self, _at: Envelope, fact: f.PaymentRefunded, found: Found) -> None:
         entry = self._entry(fact.reservation_id, frozenset(), fact, found)
@@ -415,12 +415,10 @@ class Ledger:
         key = _refund_key(fact)
         again, elsewhere = key in self.refunds_failed, fact.currency is not None
         if key in self.refunds or not (key in self.refunds_due or again or elsewhere):
-            found("money", f"payment {fact.payment_id} is refunded twice, or without a request: {key[1]}")
+            found("money", f"payment {fact.payment_id} has a second refund, or one without a request: {key[1]}")
         asked = self.refunds_failed.pop(key) if again else self.refunds_due.pop(key, fact.amount_minor)
         if asked != fact.amount_minor:
-            found(
-                "money", f"payment {fact.payment_id}: the refunded amount differs from the requested one under {key[1]}"
-            )
+            found("money", f"payment {fact.payment_id}: the amounts requested and refunded under {key[1]} differ")
         if elsewhere:
             self.stray.add(key)
         elif again and fact.origin is None:
@@ -439,7 +437,7 @@ class Ledger:
         key = _refund_key(fact)
         tickets, kept, owed = fact.from_tickets_minor or 0, fact.from_kept_minor or 0, fact.from_owed_minor or 0
         if key in self.refunds or key in self.refunds_failed:
-            found("money", f"refund {fact.refund_id} of the provider is recorded twice")
+            found("money", f"the log has the provider's refund {fact.refund_id} twice")
         if tickets + kept + owed != fact.amount_minor or tickets < 0 or kept < 0:
             found("money", f"refund {fact.refund_id} of {fact.amount_minor} comes out of {tickets}, {kept} and {owed}")
         self.refunds[key] = fact.amount_minor
@@ -468,7 +466,7 @@ class Ledger:
             return
         expected = 0 if known is None else fact.amount_minor
         if fact.to_tickets_minor + fact.to_owed_minor != expected or (known or 0) != expected:
-            found("money", f"refund {fact.refund_key} of {known} failed, and {expected} are not back")
+            found("money", f"refund {fact.refund_key} of {known} failed, but its fact does not give {expected} back")
         if fact.origin == RefundOrigin.OURS:
             self.back[fact.payment_id] = self.back.get(fact.payment_id, 0) - fact.amount_minor
         entry.amount_minor += fact.to_tickets_minor
@@ -480,7 +478,7 @@ class Ledger:
     def _dispute_opened(self, _at: Envelope, fact: f.DisputeOpened, found: Found) -> None:
         entry = self._entry(fact.reservation_id, frozenset(), fact, found)
         if entry is not None and entry.payment_id != fact.payment_id:
-            found("money", f"dispute {fact.dispute_id} is of payment {fact.payment_id}, which paid for something else")
+            found("money", f"dispute {fact.dispute_id} names payment {fact.payment_id}, which is not its reservation's")
         self.disputes[fact.dispute_id] = fact.reservation_id, fact.status, fact.amount_minor
 
     def _dispute_closed(self, _at: Envelope, fact: f.DisputeClosed, found: Found) -> None:
@@ -503,10 +501,10 @@ class Ledger:
         entry.kept_minor -= parts[1]
         entry.owed_minor -= parts[2]
         if entry.amount_minor < 0 or entry.kept_minor < 0 or (parts[0] and entry.status != ReservationStatus.CONFIRMED):
-            found("money", f"more was taken of {reservation_id} than was there: {parts}")
+            found("money", f"the parts {parts} exceed the amounts of {reservation_id}")
 
     def disputed(self, reservation_id: ReservationId) -> bool:
-        """Whether its payment is in dispute now."""
+        """Whether the payment of the reservation is in an open dispute."""
         return any(status == DisputeStatus.OPEN and of == reservation_id for of, status, _ in self.disputes.values())
 
     def _hold_expired(self, at: Envelope, fact: f.HoldExpired, found: Found) -> None:
@@ -535,7 +533,7 @@ class Ledger:
             entry.kept_minor += fact.kept_minor or 0
             entry.owed_minor += fact.withheld_minor or 0
             if fact.withheld_minor and not self.disputed(fact.reservation_id):
-                found("money", f"{fact.withheld_minor} of {fact.reservation_id} are withheld, but not disputed")
+                found("money", f"{fact.reservation_id} withholds {fact.withheld_minor} without a dispute")
 
     def _ended(self, reservation_id: ReservationId, was: str, status: str, fact: f.Fact, found: Found) -> None:
         entry = self._entry(reservation_id, frozenset({was}), fact, found)

@@ -1,4 +1,4 @@
-"""Reads both topics completely, one partition at a time, and pairs each command with its facts.
+"""Reads both topics whole, one partition at a time, and pairs each command with its facts.
 
 Plain consumers, read_committed, from the first record to the last. A position that is there twice is a violation in
 strict mode. On a broker that shows aborted records (`strict=False`) it counts once, if both records have the same
