@@ -24,6 +24,7 @@ from connectors.sql_files import queries
 from connectors.topic_reader import TopicReader
 from pipelines.notifications.kinds import CallStatus, MailStatus
 from pipelines.redrives.fact_positions import first_fact_at
+from pipelines.watch.command_routes import route_of
 from pipelines.watch.record_search import Condition, Criteria, NoSuchRecord, ReadingBounds, Search, record_at
 from pipelines.watch.topic_record import TopicRecord
 from schemas import cloudevents
@@ -35,16 +36,6 @@ READ_MAX = ReadingBounds(matches_max=None, records_max=1_000_000, seconds_max=60
 TRACE = "traceparent"
 STILL_DUE = (MailStatus.PENDING, CallStatus.PENDING)
 SQL = queries(Path(__file__).parent / "sql" / "journey.sql")
-
-ROUTES = {
-    "ReserveTickets": "POST /v1/events/<event_id>/reservations",
-    "ReserveInTurn": "POST /v1/events/<event_id>/reservations",
-    "ConfirmReservation": "POST /v1/reservations/<reservation_id>/confirm",
-    "ReleaseReservation": "DELETE /v1/reservations/<reservation_id>",
-    "ExtendHold": "POST /v1/reservations/<reservation_id>/extend",
-    "CancelTickets": "POST /v1/reservations/<reservation_id>/cancel-tickets",
-}
-"""The routes that write commands about a reservation."""
 
 
 class Stage(StrEnum):
@@ -252,9 +243,10 @@ def _traces(commands: Iterable[TopicRecord], facts: Iterable[TopicRecord]) -> di
 def _command_steps(commands: Iterable[TopicRecord], traces: Mapping[str, str]) -> Iterable[JourneyStep]:
     for one in commands:
         trace, by_api = traces.get(one.position, ""), one.headers.get("ce_source") == cloudevents.API
-        if by_api and one.record in ROUTES:
+        route = route_of(one.record, one.fields) if by_api else ""
+        if route:
             sent = one.headers.get("ce_time", "")
-            yield JourneyStep(stage=Stage.HTTP, time=sent, what=ROUTES[one.record], position=one.position, trace=trace)
+            yield JourneyStep(stage=Stage.HTTP, time=sent, what=route, position=one.position, trace=trace)
         yield JourneyStep(
             stage=Stage.COMMAND,
             time=one.time,
