@@ -1,7 +1,7 @@
 """Debian's Chromium, driven by Playwright, on pages of the platform. Axe's rules say whether everybody can use them.
 
 Chromium is found on the PATH, or installed by apt-get where the tests run as root. Where neither works, a test is
-skipped, and says so.
+skipped, and says so; in a gate it fails.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Literal
 
 import axe_playwright_python
-import pytest
 from playwright.async_api import Browser, HttpCredentials, Page, ViewportSize, async_playwright, expect
+
+from tests.harness.missing_tools import missing
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
@@ -25,13 +26,13 @@ WAIT_MS = 20_000
 
 
 def chromium() -> str:
-    """The path of Chromium. Skips the test when there is none and none can be had."""
+    """The path of Chromium. The test ends as `missing` says when there is none and none can be had."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None and shutil.which("apt-get") and os.geteuid() == 0:
         subprocess.run(["apt-get", "install", "-y", "-qq", NAMES[0]], check=False, capture_output=True)
         found = shutil.which(NAMES[0])
     if found is None:
-        pytest.skip("Chromium is missing: install Debian's package chromium")
+        missing("Chromium is missing: install Debian's package chromium")
     return found
 
 

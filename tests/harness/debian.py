@@ -1,7 +1,7 @@
 """Programs from Debian's packages: found on the PATH, else unpacked into the cache.
 
 A package is unpacked, not installed: no service is started, and no root is needed. Where neither works, a test is
-skipped, and says so.
+skipped, and says so; in a gate it fails.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
+from tests.harness.missing_tools import missing
 
 CACHE = Path(os.environ.get("CIRCLE_CACHE_DIR", Path(__file__).parents[2] / ".cache"))
 PLACES = ("usr/bin", "usr/sbin")
@@ -21,7 +21,7 @@ SYSTEM = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])  # n
 def program(name: str, package: str, *libraries: str) -> Path:
     """The path of a program. `libraries` are the packages that it needs beyond a small installation of Debian.
 
-    Skips the test when there is none and none can be had.
+    The test ends as `missing` says when there is none and none can be had.
     """
     found = shutil.which(name, path=SYSTEM) or _unpacked(name, package)
     if found is None and shutil.which("apt-get") and shutil.which("dpkg-deb"):
@@ -32,7 +32,7 @@ def program(name: str, package: str, *libraries: str) -> Path:
             subprocess.run(["dpkg-deb", "-x", file.name, "."], cwd=cache, check=True)
         found = _unpacked(name, package)
     if found is None:
-        pytest.skip(f"{name} is missing: install Debian's package {package}")
+        missing(f"{name} is missing: install Debian's package {package}")
     return Path(found)
 
 

@@ -1,7 +1,8 @@
 """The receiver of OpenTelemetry's collector: it takes OTLP, and hands each span on to the test as JSON.
 
 It is a Go program of the collector's published parts, pinned in `collector/go.mod`, and built once. The whole collector
-would take three times as long to build. Without `go` its tests are skipped. With `go`, a build that fails is a failure.
+would take three times as long to build. Without `go` its tests are skipped, and fail in a gate. With `go`, a build that
+fails is a failure.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
-import pytest
 
 from ops.run.services.kafka_jars import cache_dir
 from ops.run.services.process import Service
 from tests.harness.flows import eventually
 from tests.harness.hook_server import HookServer
+from tests.harness.missing_tools import missing
 
 SOURCES = Path(__file__).parent / "collector"
 BUILD_TIMEOUT_S = 900  # some minutes of one processor, once
@@ -116,14 +117,14 @@ class OtlpCollector:
 
 
 def built() -> Path:
-    """The program. Skips only without `go`."""
+    """The program. Only without `go` the test ends as `missing` says."""
     digest = hashlib.sha256(b"".join((SOURCES / name).read_bytes() for name in ("main.go", "go.sum"))).hexdigest()[:16]
     program = cache_dir() / f"otlp-collector-{digest}" / "collector"
     if program.exists():
         return program
     go = shutil.which("go")
     if go is None:
-        pytest.skip("OpenTelemetry's collector is a Go program, and no go is installed here")
+        missing("OpenTelemetry's collector is a Go program, and no go is installed here")
     program.parent.mkdir(parents=True, exist_ok=True)
     made = program.with_name(f"collector.{os.getpid()}")
     build = subprocess.run(

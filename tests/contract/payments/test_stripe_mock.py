@@ -1,6 +1,7 @@
 """Every call that we make, against Stripe's own description of its API: their mock server checks it.
 
-It is a Go program: without `go` these tests are skipped. With `go`, a build that fails is a failure.
+It is a Go program: without `go` these tests are skipped, and fail in a gate. With `go`, a build that fails is a
+failure.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pipelines.payments.providers.stripe.api import Declined, Intent, Intents, R
 from pipelines.payments.providers.stripe.books import StripeBooks, refunds_of
 from pipelines.payments.providers.stripe.provider import ABANDONED, StripeProvider
 from pipelines.payments.requests import ChargeJob, RefundJob, RefundResult
+from tests.harness.missing_tools import missing
 from tests.harness.words import EVENT, R1
 
 MOCK = "github.com/stripe/stripe-mock@v0.203.0"
@@ -30,14 +32,14 @@ DAY_AGO_US = 86_400 * 1_000_000
 
 
 def installed() -> Path:
-    """The program, built once for this version. Skips only without `go`."""
+    """The program, built once for this version. Only without `go` the test ends as `missing` says."""
     directory = cache_dir() / MOCK.rpartition("/")[2].replace("@", "-")
     program = directory / "stripe-mock"
     if program.exists():
         return program
     go = shutil.which("go")
     if go is None:
-        pytest.skip("stripe-mock is a Go program, and no go is installed here")
+        missing("stripe-mock is a Go program, and no go is installed here")
     directory.mkdir(parents=True, exist_ok=True)
     build = subprocess.run(
         [go, "install", "-trimpath", MOCK],  # flags as of the collector's build: both share Go's own packages

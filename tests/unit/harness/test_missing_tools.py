@@ -1,0 +1,55 @@
+"""A tool that cannot be had skips a test on a developer's machine, and fails it in a gate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.harness import browser, debian, otlp_collector
+from tests.harness.missing_tools import GATE, missing
+
+NONE = "no-such-program"
+
+
+@pytest.mark.parametrize("env", [{}, {GATE: ""}, {GATE: "false"}])
+def test_without_a_gate_it_is_a_skip_that_says_what_is_missing(env: dict[str, str]) -> None:
+    with pytest.raises(pytest.skip.Exception, match="no compass"):
+        missing("no compass", env)
+
+
+@pytest.mark.parametrize("value", ["true", "True", "1"])
+def test_in_a_gate_it_is_a_failure(value: str) -> None:
+    with pytest.raises(pytest.fail.Exception, match="no compass"):
+        missing("no compass", {GATE: value})
+
+
+def chromium() -> object:
+    return browser.chromium()
+
+
+def program() -> object:
+    return debian.program(NONE, NONE)
+
+
+def collector() -> object:
+    return otlp_collector.built()
+
+
+@pytest.mark.parametrize("tool", [chromium, program, collector], ids=lambda tool: tool.__name__)
+@pytest.mark.parametrize(("gate", "ends"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])
+def test_each_tool_that_is_looked_for_ends_so(
+    tool: Callable[[], object],
+    gate: str,
+    ends: type[BaseException],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    empty = tmp_path_factory.mktemp("nothing")
+    monkeypatch.setenv(GATE, gate)
+    monkeypatch.setenv("PATH", str(empty))
+    monkeypatch.setattr(debian, "SYSTEM", str(empty))
+    monkeypatch.setattr(debian, "CACHE", empty)
+    monkeypatch.setattr(otlp_collector, "cache_dir", lambda: empty)
+    with pytest.raises(ends):
+        tool()
