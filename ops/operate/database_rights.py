@@ -138,6 +138,9 @@ def _rows() -> Iterable[Grant]:
     yield Grant(p.MONITORING, ("fact_redrives",), mend, "facts that operators want applied")
     yield Grant(p.MONITORING, sales, read, "sales, as figures")
     yield Grant(p.MONITORING, ("notification_exports",), read, "what waits for its export")
+    mails, waits = ("account_mails", "mail_deliveries"), "what waits to be sent"
+    yield Grant(p.MONITORING, mails, read, waits, columns=("status", "created_at", "due_at"))
+    yield Grant(p.MONITORING, ("webhook_deliveries",), read, waits, columns=("status", "created_at"))
     yield Grant(p.MONITORING, ("alert_history",), everything, "alerts; what is old goes")
     yield Grant(p.MONITORING, ("figure_history",), ("SELECT", "INSERT", "DELETE"), "figures; what is old goes")
 
@@ -189,7 +192,7 @@ def _with_read_side(rows: Iterable[Grant]) -> Iterable[Grant]:
         tables = tuple(sorted(table for table, own in whole.items() if own == privileges))
         yield Grant(Process.READ_SIDE, tables, privileges, "the work of its branches")
     for (table, columns), privileges in of_tables.items():
-        if columns:
+        if columns and not set(privileges) <= set(whole.get(table, ())):
             why = "the work of its branches"
             yield Grant(process=Process.READ_SIDE, tables=(table,), privileges=privileges, why=why, columns=columns)
 

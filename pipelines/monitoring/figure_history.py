@@ -6,6 +6,7 @@ processes write.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from math import isfinite
 from pathlib import Path
@@ -55,7 +56,7 @@ class FigureSample(msgspec.Struct, frozen=True, kw_only=True):
     freed; `dead_letters` those that were not sent back. `catch_up` has the seconds until a flow with a lag will have
     none, null while it does not shrink. `ages` has, for each stage, the records by their age at its end
     (`AGE_BUCKETS_S`), counted since the processes began. `outbox` has the messages that wait for their export, and the
-    seconds of the oldest; null where nothing is exported.
+    seconds of the oldest; null where nothing is exported. `deliveries` has the same of mails and webhook calls.
     """
 
     at: float
@@ -69,10 +70,16 @@ class FigureSample(msgspec.Struct, frozen=True, kw_only=True):
     catch_up: dict[str, float | None] = {}
     ages: Ages = {}
     outbox: list[float] | None = None
+    deliveries: dict[str, list[float]] = {}
 
 
 def sample_of(
-    counted: Totals, found: Surveyed, at_s: float, ages: Ages, outbox: OutboxLag | None = None
+    counted: Totals,
+    found: Surveyed,
+    at_s: float,
+    ages: Ages,
+    outbox: OutboxLag | None,
+    deliveries: Mapping[str, OutboxLag],
 ) -> FigureSample:
     """The sample of one look. Exported messages show that there is an export, also if it was not asked for here."""
     if outbox is None and EXPORTED in ages:
@@ -88,8 +95,13 @@ def sample_of(
         stalled={flow: round(trend.stalled_s, 1) for flow, trend in found.trends.items() if trend.stalled_s},
         catch_up={flow: _finite(trend.catch_up_s) for flow, trend in found.trends.items() if trend.catch_up_s},
         ages=ages,
-        outbox=None if outbox is None else [outbox.messages, round(outbox.seconds, 1)],
+        outbox=None if outbox is None else _shown(outbox),
+        deliveries={channel: _shown(lag) for channel, lag in deliveries.items()},
     )
+
+
+def _shown(lag: OutboxLag) -> list[float]:
+    return [lag.messages, round(lag.seconds, 1)]
 
 
 def _finite(seconds: float) -> float | None:

@@ -29,6 +29,7 @@ class Figures:
     disks: dict[str, DiskSpace]
     certificate_ends: dict[str, float]
     outbox: OutboxLag | None
+    deliveries: dict[str, OutboxLag]
 
     @property
     def facts_behind_s(self) -> float:

@@ -28,7 +28,7 @@ from pipelines.monitoring.figure_history import FigureHistory, sample_of
 from pipelines.monitoring.figures import Figures
 from pipelines.monitoring.host import certificate_ends, disks
 from pipelines.monitoring.metric_setter import MetricSetter
-from pipelines.monitoring.outbox import look_at_outbox
+from pipelines.monitoring.outbox import look_at_deliveries, look_at_outbox
 from pipelines.monitoring.readings import readings
 from pipelines.monitoring.sales import SalesSurvey
 from pipelines.monitoring.services import BrokerSurvey, RedisSurvey, look_at_postgres
@@ -81,7 +81,7 @@ class Watch:
             now = time.time()
             firing = alarms.look(readings(figures, now))
             ages = figures.redis.ages if figures.redis is not None else {}
-            sample = sample_of(counted, figures.surveyed, now, ages, figures.outbox)
+            sample = sample_of(counted, figures.surveyed, now, ages, figures.outbox, figures.deliveries)
             history.keep(sample)
         except (ServiceUnreachable, KafkaException) as error:
             log.warning("survey.failed", error=f"{type(error).__name__}: {error}")
@@ -140,6 +140,7 @@ class _Eyes:
             disks=disks(self._settings),
             certificate_ends=certificate_ends(self._settings),
             outbox=look_at_outbox(self._database, clock.now_us(), switched_on=self._settings.export_notifications),
+            deliveries=look_at_deliveries(self._database, clock.now_us()),
         )
 
 

@@ -19,7 +19,7 @@ from tests.harness.browser import DESKTOP, PHONE, barriers, is_too_wide, page_of
 from tests.harness.flows import eventually, write
 from tests.harness.shop import PASSWORD, OnSale, Person, Shop, done, problem, unique
 
-NODES = 8
+NODES = 10
 STALL_MS = 40_000  # ten seconds without a step, two looks of monitoring, and a slow machine
 VIEWS = ("#/overview", "#/alerts", "#/events", "#/topics", "#/groups", "#/follow", "#/letters", "#/requests")
 

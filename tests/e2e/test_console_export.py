@@ -39,9 +39,9 @@ async def test_the_export_has_its_edge_with_rate_lag_and_latency(
         edge = page.locator("[data-node='export']")
         await expect(edge).to_contain_text("messages → notifications.outbound", timeout=REPORT_MS)
         await expect(edge).to_contain_text("half / 99 %≤", timeout=REPORT_MS)
-        await expect(edge).to_contain_text("lag0 records")
+        await expect(edge).to_contain_text("waiting0 messages")
         await expect(edge).to_have_class("flowing")
-        await expect(page.locator(".topology > li")).to_have_count(9)
+        await expect(page.locator(".topology > li")).to_have_count(11)
         assert await barriers(page) == []
         assert not await is_too_wide(page)
         assert errors == []

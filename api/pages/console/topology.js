@@ -5,13 +5,14 @@ import { h, number, rounded, show } from "./dom.js";
 const COMMANDS = "tickets.commands", FACTS = "tickets.facts";
 const FLOWS = ["circle.reservations", "circle.payments", "circle.projections", "circle.notifications", "circle.monitoring"];
 const STALLED_S = 10, SLOW_S = 2, EXPORTED = "exported";
+const DELIVERIES = [["mail", "mailed"], ["webhook", "called"]];
 // The stages at whose end the age of records is counted, by edge. Branches that share a transaction share a stage.
 const STAGES = {
   "circle.reservations": [["decided", "latency"]], "circle.payments": [["charged", "latency"]], "circle.projections": [["persisted", "latency"]],
-  "circle.notifications": [["persisted", "latency"], ["mailed", "mailed"], ["called", "called"]], "circle.monitoring": [["persisted", "latency"]],
+  "circle.notifications": [["persisted", "latency"]], "circle.monitoring": [["persisted", "latency"]],
 };
 
-/** The nodes from two states of the platform, the earlier one null at first. Each has { key, rate, records, seconds, state }. */
+/** The nodes from two states of the platform, the earlier one null at first. Each has { key, rate, records or messages, seconds, state }. */
 export function nodes(now, before, latency) {
   const sample = now.monitoring ? now.monitoring.sample : null, earlier = before && before.monitoring ? before.monitoring.sample : null;
   const rate = read => sample && earlier && sample.at > earlier.at ? Math.max(0, (read(sample) - read(earlier)) / (sample.at - earlier.at)) : null;
@@ -31,16 +32,16 @@ export function nodes(now, before, latency) {
     const catchUp = sample && sample.catch_up && flow in sample.catch_up ? sample.catch_up[flow] : undefined;
     return { key: flow, rate: speed, records, seconds, state, ages, catchUp };
   });
-  return [found[0], found[1], flows[0], found[2], ...flows.slice(1), ...exported(now, before, sample, rate)];
-}
+  return [found[0], found[1], flows[0], found[2], ...flows.slice(1),
+    ...DELIVERIES.map(([channel, stage]) => leaving(channel, stage, sample && sample.deliveries && sample.deliveries[channel] || [null, null])),
+    ...(sample && sample.outbox ? [leaving("export", EXPORTED, sample.outbox)] : [])];
 
-/** The edge from the outbox to notifications.outbound, where messages are exported. */
-function exported(now, before, sample, rate) {
-  if (!sample || !sample.outbox) return [];
-  const [records, seconds] = sample.outbox, age = agesBetween(now, before, EXPORTED);
-  const counted = one => (one.ages && one.ages[EXPORTED] || []).reduce((a, b) => a + b, 0);
-  const state = records && seconds >= STALLED_S ? "stalled" : records && seconds >= SLOW_S ? "slow" : "flowing";
-  return [{ key: "export", rate: rate(counted), records, seconds, state, ages: age ? [["latency", age]] : [] }];
+  /** The edge from an outbox to the outside. One message that has to wait stalls nothing while others leave. */
+  function leaving(key, stage, [messages, seconds]) {
+    const age = agesBetween(now, before, stage), counted = one => (one.ages && one.ages[stage] || []).reduce((a, b) => a + b, 0), left = rate(counted);
+    const state = seconds === null ? "unknown" : messages && seconds >= STALLED_S && !left ? "stalled" : messages && seconds >= SLOW_S ? "slow" : "flowing";
+    return { key, rate: left, messages, seconds, state, ages: age ? [["latency", age]] : [] };
+  }
 }
 
 export function topology(parent, list) {
@@ -51,6 +52,10 @@ export function topology(parent, list) {
     if (node.position !== undefined) rows.push([T.position, node.position === null ? "–" : number(node.position)]);
     if (node.records !== undefined) {
       rows.push([T.lag, node.records === null ? "–" : T.records(number(node.records))]);
+      rows.push([T.waits, node.seconds === null ? "–" : T.seconds(rounded(node.seconds))]);
+    }
+    if (node.messages !== undefined) {
+      rows.push([T.waiting, node.messages === null ? "–" : T.messages(number(node.messages))]);
       rows.push([T.waits, node.seconds === null ? "–" : T.seconds(rounded(node.seconds))]);
     }
     if (node.catchUp !== undefined) rows.push([T.catchUp, node.catchUp === null ? T.grows : T.inSeconds(rounded(node.catchUp))]);

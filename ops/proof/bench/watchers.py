@@ -125,7 +125,8 @@ async def run(options: WatchersOptions, target: LoadTarget, progress: ProgressBa
     accounts = await provision(target.settings, max(BUYERS, 1 + options.streams // STREAMS_OF_USER), label="watchers")
     rounds, alone = list[WatchersRound](), list[WatchedDrop]()
     async with HttpClient(target.url) as client:
-        bench = _Bench(options, target, progress, client, await Organizer.join(client), accounts)
+        organizer = await Organizer.join(client)
+        bench = _Bench(options, target=target, progress=progress, client=client, organizer=organizer, accounts=accounts)
         warm = await bench.warm_up()
         for number in range(options.rounds):
             for watched in (False, True) if number % 2 == 0 else (True, False):
@@ -231,9 +232,15 @@ class _Bench:
     """The drops of one run."""
 
     def __init__(
-        self, options: WatchersOptions, target: LoadTarget, progress: ProgressBars, client: HttpClient,
-        organizer: Organizer, accounts: list[Account],
-    ) -> None:  # fmt: skip
+        self,
+        options: WatchersOptions,
+        *,
+        target: LoadTarget,
+        progress: ProgressBars,
+        client: HttpClient,
+        organizer: Organizer,
+        accounts: list[Account],
+    ) -> None:
         self._options, self._target, self._progress = options, target, progress
         self._client, self._organizer, self._accounts = client, organizer, accounts
 
@@ -246,7 +253,7 @@ class _Bench:
         return await asyncio.to_thread(warm_up, plan, options.warm_up_s, self._target.meter, self._progress)
 
     async def alone(self, number: int) -> WatchedDrop:
-        """A drop that no console watches."""
+        """A drop without an audience."""
         drop = await self._publish(f"Unwatched {number + 1}", self._options.requests)
         return await self._sell(drop, 2 * number)
 

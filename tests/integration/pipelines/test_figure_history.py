@@ -11,7 +11,7 @@ from connectors.postgres import Connection, Database
 from connectors.settings import Settings
 from pipelines.monitoring import watch
 from pipelines.monitoring.figure_history import FigureHistory, FigureRange, FigureSample
-from pipelines.monitoring.outbox import OutboxLag, look_at_outbox
+from pipelines.monitoring.outbox import OutboxLag, look_at_deliveries, look_at_outbox
 from schemas.ids import US_PER_S
 from schemas.topics import COMMANDS, FACTS
 from tests.harness.flows import Flow, eventually, monitoring, rows_of
@@ -87,6 +87,25 @@ def test_the_outbox_of_the_export_is_measured_where_there_is_one(settings: Setti
                 now_us - waited_s * US_PER_S,
             )
     assert look_at_outbox(database, now_us, switched_on=switched_on) == OutboxLag(2, 7.0), "also what was left over"
+    database.close()
+
+
+def test_mails_and_webhook_calls_that_wait_are_measured(settings: Settings) -> None:
+    database, now_us = Database(settings.postgres_url), AT * US_PER_S
+    assert look_at_deliveries(database, now_us) == {"mail": OutboxLag(0, 0.0), "webhook": OutboxLag(0, 0.0)}
+    with rows_of(settings) as query:
+        for number, (waited_s, status) in enumerate(((7, "pending"), (3, "pending"), (90, "sent"))):
+            query(
+                'INSERT INTO mail_deliveries (user_id, partition, "offset", "index", template, kind, event_id, '
+                "reservation_id, data, created_at, outbound_partition, outbound_offset, status) "
+                "VALUES ('u', 0, $1, 0, 't', 'k', 'e', 'r', '{}', $2, 0, $1, $3)",
+                number,
+                now_us - waited_s * US_PER_S,
+                status,
+            )
+        query("INSERT INTO account_mails (kind, created_at) VALUES ('verify-email', to_timestamp($1::bigint))", AT - 12)
+    found = look_at_deliveries(database, now_us)
+    assert found == {"mail": OutboxLag(3, 12.0), "webhook": OutboxLag(0, 0.0)}, "what was sent waits no more"
     database.close()
 
 
