@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from functools import partial
 
 from ops.proof.checker import wait_until_settled
 from pipelines.reservations.seat_locks import ForeignLocks
@@ -17,6 +18,8 @@ def test_a_foreign_lock_is_respected_recorded_and_replayed_without_redis(stage: 
     drop = stage.drop(events=1, rows=1, hold_ttl_s=3_600)
     event, user = drop.events[0], drop.users[0]
     wait_until_settled(stage.settings, timeout_s=30)
+    changed = partial(stage.reservations.figure, "circle_claims_refused_total", cause="foreign")
+    assert changed() == 0
     with closing(ForeignLocks(stage.settings.redis_url)) as locks:
         assert locks.take(event, ["seats/A-5", "seats/A-6"], owner="box office", seconds=600) == 2
         refused = reserve_seats(drop, event, user, ["A-5"])
@@ -25,6 +28,7 @@ def test_a_foreign_lock_is_respected_recorded_and_replayed_without_redis(stage: 
         turned_down = facts[refused]
         assert isinstance(turned_down, f.ReservationRejected)
         assert (turned_down.reason, turned_down.detail) == ("seat-taken", "locked by another seller: A-5")
+        assert changed() >= 1, "a lock that the worker did not know is counted"
         granted = facts[best]
         assert isinstance(granted, f.TicketsHeld)
         assert not {"A-5", "A-6"} & set(granted.seats)

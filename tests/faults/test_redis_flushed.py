@@ -26,6 +26,7 @@ def test_redis_is_flushed_in_the_middle_of_a_drop(stage: Stage) -> None:
         marks = [f"circle:installed:{partition}" for partition in range(PARTITIONS)]
         eventually(lambda: client.mget(marks) == [b"done"] * PARTITIONS, "every event is shown again, old ones too")
     assert stage.reservations.alive
+    assert stage.reservations.figure("circle_claims_refused_total", cause="lost") > 0, "what was lost is counted"
     stage.settled()
 
 

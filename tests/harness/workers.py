@@ -12,9 +12,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import httpx
 import psutil
+from prometheus_client.parser import text_string_to_metric_families
 
 from connectors.settings import Settings
+from ops.run.services.process import LOOPBACK, free_port
 from ops.run.supervisor import Child, ChildSpec
 from tests.harness.flows import environment, eventually
 from tests.harness.pausable import Where
@@ -38,6 +41,7 @@ class Worker:
         pausable: bool = False,
         metrics_port: int = 0,
     ) -> None:
+        self._metrics_port = metrics_port
         self.name, self.label, self._strict = name, f"{name}-{number}", strict
         self.deaths = 0
         self._env = environment(settings) | {
@@ -138,6 +142,13 @@ class Worker:
     def log_text(self) -> str:
         return self._child.log.read_text()
 
+    def figure(self, name: str, **labels: str) -> float:
+        """A series of the living worker's own metrics; 0 while there is none. It was made with a `metrics_port`."""
+        text = httpx.get(f"http://{LOOPBACK}:{self._metrics_port}/metrics", timeout=10).text
+        found = (one.value for family in text_string_to_metric_families(text) for one in family.samples
+                 if one.name == name and one.labels == labels)  # fmt: skip
+        return next(found, 0.0)
+
 
 class Crew:
     """Workers that a test starts, and that end with it."""
@@ -150,7 +161,9 @@ class Crew:
     def start(self, *names: str, number: int = 1, switches: str = "", pausable: bool = False) -> list[Worker]:
         """Start one worker of each name at the same time; returns when all are ready."""
         options: Any = {"number": number, "switches": switches, "pausable": pausable, "strict": self.strict}
-        started = [Worker(name, self.settings, self.logs, **options).start() for name in names]
+        started = [
+            Worker(name, self.settings, self.logs, metrics_port=free_port(), **options).start() for name in names
+        ]
         self.workers += started
         for worker in started:
             worker.wait_ready()

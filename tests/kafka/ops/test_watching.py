@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 from prometheus_client import REGISTRY
-from prometheus_client.parser import text_string_to_metric_families
 
 from connectors.kafka import producer
 from connectors.settings import Settings
@@ -48,28 +46,20 @@ class Member:
     """A worker and its own metrics."""
 
     worker: Worker
-    port: int
-
-    def figure(self, name: str, **labels: str) -> float:
-        """A series of the worker's own; 0 while there is none."""
-        text = httpx.get(f"http://127.0.0.1:{self.port}/metrics", timeout=10).text
-        found = (one.value for family in text_string_to_metric_families(text) for one in family.samples
-                 if one.name == name and one.labels == labels)  # fmt: skip
-        return next(found, 0.0)
 
     def changes(self) -> tuple[float, float, float]:
         """The partitions that it has, and how often it was given some and had to give some back."""
-        counts = (self.figure("circle_rebalances_total", topic=COMMANDS, what=what) for what in ("assigned", "revoked"))
-        return (self.figure("circle_partitions_owned", topic=COMMANDS), *counts)  # type: ignore[return-value]
+        figure = self.worker.figure
+        counts = (figure("circle_rebalances_total", topic=COMMANDS, what=what) for what in ("assigned", "revoked"))
+        return (figure("circle_partitions_owned", topic=COMMANDS), *counts)  # type: ignore[return-value]
 
 
 @pytest.fixture
 def members(settings: Settings, tmp_path: Path) -> Iterator[list[Member]]:
     """Two workers of the reservations that are not started yet."""
-    ports = free_port(), free_port()
     made = [
-        Member(Worker("reservations", settings, tmp_path, number=number, strict=True, metrics_port=port), port)
-        for number, port in enumerate(ports, 1)
+        Member(Worker("reservations", settings, tmp_path, number=number, strict=True, metrics_port=free_port()))
+        for number in (1, 2)
     ]
     yield made
     for one in made:
