@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import itertools
 import json
@@ -12,15 +13,20 @@ import fastavro
 import pytest
 
 from schemas import generate
+from schemas.codec import Codec, Undecodable
 from schemas.commands import COMMANDS
-from schemas.facts import FACTS
+from schemas.facts import FACTS, RecordedFact
 from schemas.generate import AVRO_DIR, MANIFEST
 from schemas.notifications import NOTIFICATIONS
 from schemas.topics import all_topics
+from tests.unit.docs.pages import ROOT
 
 ENTRIES: list[dict[str, Any]] = json.loads(MANIFEST.read_text())["schemas"]
+PUBLISHED: list[dict[str, Any]] = json.loads((ROOT / "tests/data/published-schemas.json").read_text())
+"""Id, full name and SHA-256 of each schema that a log may have. An entry is added with a schema, and never changes."""
 FAMILIES = {"commands": COMMANDS, "facts": FACTS, "notifications": NOTIFICATIONS}
 FAMILY_OF_TOPIC = {"tickets.commands": "commands", "tickets.facts": "facts", "notifications.outbound": "notifications"}
+CODEC = Codec()
 SAMPLES: dict[str, Any] = {"string": "text", "int": 7, "long": 7, "null": None}
 
 
@@ -78,6 +84,58 @@ def test_ids_are_given_once_and_never_below_one() -> None:
     for name in {entry["schema"]["name"] for entry in ENTRIES}:
         own = [entry["id"] for entry in ENTRIES if entry["schema"]["name"] == name]
         assert own == sorted(own), f"{name}: the newest schema must stand last"
+
+
+def published(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The entries of a manifest as they are pinned, by id."""
+    found = []
+    for entry in entries:
+        schema = entry["schema"]
+        text = json.dumps(schema, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        name, digest = f"{schema['namespace']}.{schema['name']}", hashlib.sha256(text.encode()).hexdigest()
+        found.append({"id": entry["id"], "name": name, "sha256": digest})
+    return sorted(found, key=lambda one: one["id"])
+
+
+def unpublished(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The pinned schemas that a manifest has lost or changed."""
+    has = published(entries)
+    return [one for one in PUBLISHED if one not in has]
+
+
+def test_no_published_schema_is_deleted_or_changed() -> None:
+    assert unpublished(ENTRIES) == []
+
+
+def test_each_schema_up_to_the_last_published_one_is_pinned() -> None:
+    """A newer one is pinned in the commit that adds it, at the latest in the next."""
+    last = PUBLISHED[-1]["id"]
+    assert [one for one in published(ENTRIES) if one["id"] <= last] == PUBLISHED
+
+
+def test_a_deleted_and_a_changed_schema_are_found() -> None:
+    first, *others = ENTRIES
+    pinned = published([first])
+    assert unpublished(others) == pinned
+    assert unpublished([first | {"id": 9_999}, *others]) == pinned
+    assert unpublished([first | {"schema": first["schema"] | {"doc": "Another text."}}, *others]) == pinned
+    fields = first["schema"]["fields"]
+    assert unpublished([first | {"schema": first["schema"] | {"fields": fields[:-1]}}, *others]) == pinned
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: f"{entry['schema']['name']}-{entry['id']}")
+def test_our_own_codec_reads_what_each_published_schema_has_written(entry: dict[str, Any]) -> None:
+    schema, written = entry["schema"], sample(entry["schema"])
+    body = io.BytesIO(b"\0" + entry["id"].to_bytes(4, "big"))
+    body.seek(0, io.SEEK_END)
+    fastavro.schemaless_writer(body, fastavro.parse_schema(schema), written)
+    found = CODEC.decode(body.getvalue())
+    assert not isinstance(found, Undecodable)
+    parts = (found.envelope, found.fact) if isinstance(found, RecordedFact) else (found,)
+    assert type(parts[-1]).__name__ == schema["name"]
+    read = {name: getattr(part, name) for part in parts for name in part.__struct_fields__}
+    assert {name: read[name] for name in written} == written
+    assert isinstance(CODEC.decode(body.getvalue()[:-1]), Undecodable)
 
 
 @pytest.mark.parametrize("name", sorted({entry["schema"]["name"] for entry in ENTRIES}))
