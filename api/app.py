@@ -68,7 +68,7 @@ log = logs.get("api")
 def create_app(settings: PlatformSettings, key_file: Path | None) -> Sanic[Any, Any]:
     """The application. Each process makes its dependencies when it starts to serve."""
     app: Sanic[Any, Any] = EdgeApp(
-        NAME, configure_logging=False, error_handler=Problems(), inspector=False, log_config=None
+        NAME, configure_logging=False, error_handler=ProblemHandler(), inspector=False, log_config=None
     )
     app.config.update(
         REQUEST_MAX_SIZE=limits.BODY_BYTES_MAX,
@@ -119,7 +119,7 @@ class EdgeApp(Sanic[Any, Any]):
         await super().handle_exception(request, exception, run_middleware)
 
 
-class Problems(ErrorHandler):
+class ProblemHandler(ErrorHandler):
     """Turns each exception into a problem document. The document of an unexpected error holds no detail of it."""
 
     def default(self, request: Request, exception: Exception) -> HTTPResponse:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
 
-from api.auth.accounts import Accounts
+from api.auth.accounts import AccountStore
 from api.auth.attempts import Attempts
 from api.auth.factors import Factors
 from api.auth.keys import KeyRing
@@ -56,7 +56,7 @@ from api.reads.existence import Existence
 from api.reads.history import History
 from api.reads.listeners import Live
 from api.reads.seat_feeds import SeatFeeds
-from api.reads.seat_maps import SeatMaps
+from api.reads.seat_maps import SeatMapReads
 from api.reads.slow_requests import SlowRequests
 from api.reads.stored_state import StoredState
 from api.reads.subscriptions import Subscriptions
@@ -97,7 +97,7 @@ class ApiDeps:
     tokens: AccessTokens
     passwords: Passwords
     factors: Factors
-    accounts: Accounts
+    accounts: AccountStore
     mailed: MailedLinks
     stream_tickets: StreamTickets
 
@@ -116,7 +116,7 @@ class ApiDeps:
 
     redis_reads: Places = field(default_factory=lambda: Places(REDIS_READS, "reads"))
     availability: SharedFetch[EventAvailabilityOut] = field(default_factory=SharedFetch)
-    seat_maps: SeatMaps = field(default_factory=SeatMaps)
+    seat_maps: SeatMapReads = field(default_factory=SeatMapReads)
     seat_feeds: SeatFeeds = field(default_factory=SeatFeeds)
     representations: Representations = field(default_factory=Representations)
     platform: ShortCache[bytes] = field(default_factory=lambda: ShortCache(PLATFORM_KEPT_S, 1))
@@ -167,7 +167,7 @@ class ApiDeps:
             tokens=tokens,
             passwords=passwords,
             factors=factors,
-            accounts=Accounts(
+            accounts=AccountStore(
                 database=database,
                 passwords=passwords,
                 tokens=tokens,

@@ -2,8 +2,8 @@
 
 Guarantee: a record is set aside only if the record alone explains the error (`is_of_record`). An unreachable service, a
 lost partition, a missing table or a full disk affect every record. Then the flow waits, or ends and starts again, and
-sets nothing aside. If more than IN_A_ROW_MAX records in a row fail, the fault is not in the records. `Bound` then ends
-the process with the last error in its message, so a whole topic never moves into its dead letters.
+sets nothing aside. If more than IN_A_ROW_MAX records in a row fail, the fault is not in the records. Then
+`FailureBound` ends the process with the last error in its message, so a whole topic never moves into its dead letters.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def described(error: BaseException, *, whole: bool = True) -> str:
     return text if len(text) <= ERROR_CHARS_MAX else text[:ERROR_CHARS_MAX] + "…"
 
 
-class Bound:
+class FailureBound:
     """Bounds how many records in a row may be set aside. A success resets the count."""
 
     def __init__(self, flow: str, *, most: int = IN_A_ROW_MAX) -> None:

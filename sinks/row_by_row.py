@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
-from connectors.failure_policy import Bound, is_of_record
+from connectors.failure_policy import FailureBound, is_of_record
 from connectors.postgres import Connection
 
 T = TypeVar("T")
 
 
 async def each(
-    connection: Connection, items: Iterable[T], write: Callable[[T], Awaitable[None]], bound: Bound
+    connection: Connection, items: Iterable[T], write: Callable[[T], Awaitable[None]], bound: FailureBound
 ) -> list[tuple[T, str]]:
     """`write` each item. Returns the failed items, each with its error text. Raises EverythingFails."""
     failed: list[tuple[T, str]] = []

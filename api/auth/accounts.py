@@ -40,7 +40,7 @@ BESIDE_THE_LOG = 2**31 - 1  # the "partition" in the id of a message that no rec
 
 
 @dataclass(frozen=True, slots=True)
-class Accounts:
+class AccountStore:
     """The work of the auth and users routes."""
 
     database: QueryPool

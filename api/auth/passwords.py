@@ -17,7 +17,7 @@ from zxcvbn import zxcvbn
 from api.fairness.background import Background
 from api.fairness.owner import Lane, Who, asking
 from api.fairness.pools import PASSWORDS
-from api.fairness.shares import Share
+from api.fairness.shares import FairShare
 from api.http.problem import Problem
 
 MEMORY_KIB = 19 * 1024
@@ -32,7 +32,7 @@ WORD_CHARS_MIN = 4  # "ada" in a password does not make it weak
 class Passwords:
     """Hashes and verifies, a few at a time."""
 
-    def __init__(self, share: Share = PASSWORDS) -> None:
+    def __init__(self, share: FairShare = PASSWORDS) -> None:
         self._hasher = PasswordHasher(time_cost=ITERATIONS, memory_cost=MEMORY_KIB, parallelism=PARALLELISM)
         self._background = Background(share, "passwords")
         self._dummy: str | None = None

@@ -33,7 +33,7 @@ from api.fairness.limits import (
 )
 from api.fairness.owner import Lane, Who, asking
 from api.fairness.pools import UNDECIDED
-from api.fairness.shares import IN, WAITING, Full, Line, Share, Why
+from api.fairness.shares import IN, WAITING, FairShare, Full, Line, Why
 from api.fairness.waiting_turns import Turn
 from api.http.problem import Problem, retry_after
 from api.metrics import METRICS
@@ -137,7 +137,9 @@ UNLIMITED = Passage(None, None, 0.0)
 class PartitionGate:
     """The undecided commands of one partition, of this process."""
 
-    def __init__(self, share: Share, *, target_s: float, hears: Callable[[], bool], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, share: FairShare, *, target_s: float, hears: Callable[[], bool], clock: Callable[[], float]
+    ) -> None:
         self.clock, self.hears = clock, hears
         now = clock()
         self.control = DelayControl(target_s=target_s, least=ADMISSION_LEAST, most=share.places, now=now)

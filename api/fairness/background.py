@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from api.fairness.limits import SWITCH_S
 from api.fairness.owner import Who
-from api.fairness.shares import Places, Share
+from api.fairness.shares import FairShare, Places
 
 T = TypeVar("T")
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 class Background:
     """As many threads as the share has places, and the calls that wait for one."""
 
-    def __init__(self, share: Share, what: str) -> None:
+    def __init__(self, share: FairShare, what: str) -> None:
         """`what` names the work in the plural, for the text of a refusal."""
         sys.setswitchinterval(SWITCH_S)
         self._threads = ThreadPoolExecutor(share.places, share.name)

@@ -23,25 +23,25 @@ from api.fairness.limits import (
     UNDECIDED_MAX,
 )
 from api.fairness.owner import Lane
-from api.fairness.shares import Share
+from api.fairness.shares import FairShare
 
 PASSWORD_THREADS = max(1, (os.cpu_count() or 2) // 2)  # half of the cores stay with the sales
 
-STREAMS = Share(
+STREAMS = FairShare(
     name="live streams",
     places=SSE_CLIENTS_MAX,
     user=20,  # tabs and devices of one person
     network=500,  # an office that watches a drop
     kept={Lane.READ: 500},  # streams of events leave these to the notifications of buyers
 )
-LOG = Share(
+LOG = FairShare(
     name="commands under way",
     places=IN_FLIGHT_MAX,
     user=5_000,  # two dozen batches of a door at once; the rate of writes allows a buyer 700
     network=15_000,  # all buyers of a drop may come through one proxy that hides addresses
     kept={Lane.SALE: 1_000, Lane.READ: 2_000, Lane.HEAVY: 2_000},
 )
-UNDECIDED = Share(
+UNDECIDED = FairShare(
     name="undecided commands",  # of one partition; the figures shrink together while decisions take too long
     places=UNDECIDED_MAX,
     user=UNDECIDED_MAX // 4,
@@ -52,7 +52,7 @@ UNDECIDED = Share(
     kept={Lane.SALE: UNDECIDED_MAX // 10, Lane.READ: UNDECIDED_MAX // 5, Lane.HEAVY: UNDECIDED_MAX // 5},
     line_kept={Lane.SALE: UNDECIDED_MAX // 10, Lane.READ: UNDECIDED_MAX // 5, Lane.HEAVY: UNDECIDED_MAX // 5},
 )
-POSTGRES = Share(
+POSTGRES = FairShare(
     name="PostgreSQL connections",
     places=POSTGRES_CONNECTIONS_MAX,
     user=4,
@@ -63,7 +63,7 @@ POSTGRES = Share(
     kept={Lane.SALE: 1, Lane.READ: 2, Lane.HEAVY: 6},
     line_kept={Lane.SALE: 100, Lane.READ: 400, Lane.HEAVY: 1_600},
 )
-REDIS_READS = Share(
+REDIS_READS = FairShare(
     name="Redis reads",
     places=REDIS_READS_MAX,
     user=4,
@@ -74,7 +74,7 @@ REDIS_READS = Share(
     kept={Lane.HEAVY: 12},
     line_kept={Lane.HEAVY: 900},
 )
-PASSWORDS = Share(
+PASSWORDS = FairShare(
     name="password hashing",
     places=PASSWORD_THREADS,
     user=1,
@@ -84,7 +84,7 @@ PASSWORDS = Share(
     network_line=PASSWORD_QUEUE_MAX // 2,
     line_kept={Lane.READ: PASSWORD_QUEUE_MAX // 2},  # registrations leave half of the line to logins
 )
-DRAWING = Share(
+DRAWING = FairShare(
     name="drawing",
     places=1,
     user=1,
@@ -93,7 +93,7 @@ DRAWING = Share(
     user_line=BACKGROUND_QUEUE_MAX // 8,
     network_line=BACKGROUND_QUEUE_MAX // 2,
 )
-SCANS = Share(
+SCANS = FairShare(
     name="batches of scans",
     places=1,
     user=1,
@@ -102,7 +102,7 @@ SCANS = Share(
     user_line=BACKGROUND_QUEUE_MAX // 2,
     network_line=BACKGROUND_QUEUE_MAX,
 )
-HISTORY = Share(
+HISTORY = FairShare(
     name="answers read from the log",
     places=HISTORY_AT_ONCE_MAX,
     user=1,
@@ -112,7 +112,7 @@ HISTORY = Share(
     network_line=4,
 )
 
-SEAT_MAPS = Share(
+SEAT_MAPS = FairShare(
     name="seat maps",
     places=8,  # maps of different events, made one after the other
     user=2,
@@ -121,7 +121,7 @@ SEAT_MAPS = Share(
     user_line=4,
     network_line=32,
 )
-SEAT_MAPS_SENT = Share(
+SEAT_MAPS_SENT = FairShare(
     name="large seat maps on their way",
     places=SEAT_MAPS_SENT_MAX,
     user=4,
@@ -130,13 +130,13 @@ SEAT_MAPS_SENT = Share(
     user_line=8,
     network_line=1_000,
 )
-EXPORTS = Share(
+EXPORTS = FairShare(
     name="exports",
     places=EXPORTS_MAX,
     user=2,
     network=EXPORTS_MAX // 2,
 )
-COMPRESSION = Share(
+COMPRESSION = FairShare(
     name="large answers to be compressed",
     places=1,
     user=1,
@@ -145,7 +145,7 @@ COMPRESSION = Share(
     user_line=2,
     network_line=GZIP_WAITING_MAX // 2,
 )
-REDIS_LIMITS = Share(
+REDIS_LIMITS = FairShare(
     name="Redis connections for rate limits",
     places=REDIS_LIMITS_MAX,
     user=2,

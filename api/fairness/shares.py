@@ -1,6 +1,6 @@
 """Fair shares of a bounded pool: a number of places in all, for one user, and for one client network.
 
-Guarantee, for every `Share`: no user and no network ever has more places than its share, so the rest stays for others.
+Guarantee, for every `FairShare`: no user and no network has more places than its share, so the rest stays for others.
 No lane uses places that are reserved for the lanes above it. No place stays empty while a waiting request may have it.
 Waiting requests enter by lane, the door and the sale first. Within a lane the users and networks take turns, however
 many requests each has. A lower lane gets at least every PASSED_OVER_MAX-th turn, except when the door waits.
@@ -29,7 +29,7 @@ PASSED_OVER_MAX = 4  # turns in a row that a lane may lose to lanes above it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Share:
+class FairShare:
     """The bounds of one pool. A network's signed-in users share one network share, all its other clients a second one.
     A wider network (a /48) has twice the share of the one inside."""
 
@@ -43,7 +43,7 @@ class Share:
     kept: Mapping[Lane, int] = field(default_factory=dict)  # places that a lane leaves to the lanes above it
     line_kept: Mapping[Lane, int] = field(default_factory=dict)  # the same for the line
 
-    def scaled(self, places: int) -> Share:
+    def scaled(self, places: int) -> FairShare:
         """The share with so many places, and all its other bounds in proportion. Each bound stays 1 at least."""
 
         def part(bound: int) -> int:
@@ -107,7 +107,7 @@ def occupied() -> dict[str, tuple[int, int]]:
 class Line:
     """The requests that are in and that wait. No clock, no I/O: the result depends only on the order of the calls."""
 
-    def __init__(self, share: Share) -> None:
+    def __init__(self, share: FairShare) -> None:
         self.running = self.waiting = 0
         LINES.add(self)
         self._counts: dict[str, _Counts] = {}
@@ -116,12 +116,12 @@ class Line:
         self._ranks = 0
         self._bound(share)
 
-    def _bound(self, share: Share) -> None:
+    def _bound(self, share: FairShare) -> None:
         self.share = share
         self._ceiling = {lane: share.places - share.kept.get(lane, 0) for lane in Lane}
         self._line_ceiling = {lane: share.line - share.line_kept.get(lane, 0) for lane in Lane}
 
-    def resize(self, share: Share) -> list[Turn]:
+    def resize(self, share: FairShare) -> list[Turn]:
         """Use these bounds from now on. The turns that are in stay in. Returns the turns that are in because of it."""
         self._bound(share)
         for line in self._lines.values():
@@ -268,7 +268,7 @@ def _caps(who: Who, user: int, network: int) -> tuple[int, ...]:
 class Places:
     """A pool with fair shares: `async with places.of(who)` holds a place. Not for use outside its event loop."""
 
-    def __init__(self, share: Share, what: str) -> None:
+    def __init__(self, share: FairShare, what: str) -> None:
         """`what` names the work in the plural, for the text of a refusal: "drawings"."""
         self.line = Line(share)
         self._what = what

@@ -35,7 +35,7 @@ from sanic.server.protocols.http_protocol import HttpProtocol
 
 from api.fairness import limits
 from api.fairness.owner import Who
-from api.fairness.shares import Full, Line, Share
+from api.fairness.shares import FairShare, Full, Line
 from api.fairness.waiting_turns import Turn
 from api.http.client_address import parse
 from api.http.cors import Cors
@@ -186,7 +186,9 @@ class EdgeProtocol(HttpProtocol):
         name, bounds = "operator_connections" if self.operator else "connections", self._limits
         line: Line | None = getattr(self.app.ctx, name, None)
         if line is None:
-            line = Line(Share(name="connections", places=bounds.connections_max, user=0, network=bounds.of_network_max))
+            line = Line(
+                FairShare(name="connections", places=bounds.connections_max, user=0, network=bounds.of_network_max)
+            )
             setattr(self.app.ctx, name, line)
         return line
 

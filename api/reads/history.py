@@ -24,7 +24,7 @@ from api.fairness.limits import (
 from api.fairness.pools import HISTORY
 from api.http.problem import Problem, invalid, unavailable
 from api.log.event_log import Bounds
-from api.reads.history_worker import Answer, Ending, Place, Question, SeatsThen, WhyDecided, read_from, write_to
+from api.reads.history_worker import Answer, Ending, Question, ReadingPlace, SeatsThen, WhyDecided, read_from, write_to
 from api.reads.operator_questions import OperatorQuestion
 from connectors import logs
 from connectors.settings import Settings
@@ -108,7 +108,7 @@ class History:
         while self._idle:
             self._idle.pop().end()
 
-    async def seats(self, place: Place, until: Moment) -> SeatMap:
+    async def seats(self, place: ReadingPlace, until: Moment) -> SeatMap:
         """The seat map after the last fact within `until`. Raises Problem busy and unavailable (503)."""
         key = place.event_id, until
         kept = self._kept.get(key)
@@ -122,7 +122,9 @@ class History:
                 self._kept.popitem(last=False)
         return seat_map
 
-    async def explanation(self, place: Place, reservation_id: ReservationId, through: tuple[int, int]) -> Explanation:
+    async def explanation(
+        self, place: ReadingPlace, reservation_id: ReservationId, through: tuple[int, int]
+    ) -> Explanation:
         """Explain a reservation from the log, up to the fact at `through` (offset, index). Raises as `seats` does."""
         return cast("Explanation", await self._read(WhyDecided(place, reservation_id, through)))
 

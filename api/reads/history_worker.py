@@ -43,7 +43,7 @@ LENGTH_BYTES = 8
 log = logs.get("history")
 
 
-class Place:
+class ReadingPlace:
     """The place of an event's facts: its partition and the time of its creation."""
 
     __slots__ = ("event_id", "partition", "since_ms")
@@ -60,7 +60,7 @@ class Unfolded(CircleError):
 class SeatsThen:
     """Asks for the seat map after the last fact within `until`, and whether a later fact has come."""
 
-    place: Place
+    place: ReadingPlace
     until: Moment
 
     def answer(self, settings: Settings, bounds: Bounds) -> tuple[SeatMap, bool]:
@@ -74,7 +74,7 @@ class SeatsThen:
 class WhyDecided:
     """Asks for the explanation of a reservation, up to the fact at `through` (offset, index)."""
 
-    place: Place
+    place: ReadingPlace
     reservation_id: ReservationId
     through: tuple[int, int]
 
@@ -143,7 +143,7 @@ def _exactly(stream: BinaryIO, count: int) -> bytes | None:
 def _fold(
     settings: Settings,
     bounds: Bounds,
-    place: Place,
+    place: ReadingPlace,
     past: EventFold,
     hear: Callable[[EventState, RecordedFact], None] = lambda _state, _recorded: None,
 ) -> None:

@@ -15,7 +15,7 @@ import msgspec
 
 from api.fairness.owner import Lane, asking
 from api.fairness.pools import STREAMS
-from api.fairness.shares import Places, Share
+from api.fairness.shares import FairShare, Places
 from schemas.ids import UserId
 
 
@@ -30,7 +30,7 @@ class Notified(msgspec.Struct, frozen=True, gc=False):
 class Live:
     """The live streams of this process, by user."""
 
-    def __init__(self, share: Share = STREAMS, *, wanted: Callable[[bool], None] = lambda _: None) -> None:
+    def __init__(self, share: FairShare = STREAMS, *, wanted: Callable[[bool], None] = lambda _: None) -> None:
         """`wanted` is called when the first stream opens, with True, and when the last one closes, with False."""
         self._wanted = wanted
         self._streams: dict[str, set[asyncio.Event]] = {}

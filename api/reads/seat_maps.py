@@ -16,7 +16,7 @@ from typing import TypeVar
 from api.fairness.pools import SEAT_MAPS, SEAT_MAPS_SENT
 from api.fairness.shared_fetch import SharedFetch
 from api.fairness.shares import Held, Places
-from api.reads.seat_sections import SectionBody, Sections
+from api.reads.seat_sections import SeatSections, SectionBody
 from schemas.ids import EventId, TicketTypeId
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ class EventSeats:
     source: str
 
 
-class SeatMaps:
+class SeatMapReads:
     """One per process. Not for use outside its event loop, except `sections`, which belongs to the thread."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class SeatMaps:
         self._sent = Places(SEAT_MAPS_SENT, "seat maps")
         self._thread = ThreadPoolExecutor(1, "seat-maps")
         self._fetches: SharedFetch[EventSeats] = SharedFetch()
-        self.sections = Sections()
+        self.sections = SeatSections()
 
     async def get(self, event_id: EventId, fetch: Callable[[], Awaitable[EventSeats]]) -> EventSeats:
         """The map from `fetch`. Raises what it raises, and Problem too-many-at-once (429) and busy (503)."""

@@ -61,7 +61,7 @@ class SectionBody:
     size: int  # bytes of all pieces
 
 
-class Sections:
+class SeatSections:
     """The cached bodies. Used in one thread at a time."""
 
     def __init__(self, bytes_max: int = SECTION_BYTES_MAX) -> None:

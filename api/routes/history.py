@@ -8,7 +8,7 @@ from api.fairness.rate_limits import HISTORY_COST
 from api.http.reasons import for_reason
 from api.http.routing import Call, json
 from api.log.writes import own_writes
-from api.reads.history_worker import Place
+from api.reads.history_worker import ReadingPlace
 from schemas.facts import Reason
 from schemas.ids import ReservationId
 
@@ -28,7 +28,7 @@ async def explanation(call: Call, reservation_id: ReservationId) -> HTTPResponse
         )
     event = await call.deps.database.row("event_by_id", row["event_id"])
     created_at = row["created_at"] if event is None else event["created_at"]
-    place = Place(row["event_id"], row["partition"], created_at)
+    place = ReadingPlace(row["event_id"], row["partition"], created_at)
     through = row["updated_offset"], row["updated_index"]
     call.costs(HISTORY_COST)
     return json(await call.deps.history.explanation(place, reservation_id, through), headers=NOT_OVER)

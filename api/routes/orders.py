@@ -20,7 +20,7 @@ from api.http.routing import Call, json
 from api.http.streaming import stream
 from api.reads.events import organized
 from api.reads.exports import CSV, csv_line
-from api.reads.history_worker import Place
+from api.reads.history_worker import ReadingPlace
 from api.shapes.base import PositionOut
 from api.shapes.orders import (
     BuyerOut,
@@ -76,7 +76,7 @@ async def order(call: Call, event_id: EventId, reservation_id: ReservationId) ->
     through = row["updated_offset"], row["updated_index"]
     history: list[HappenedOut] | None
     try:
-        place = Place(event_id, event["partition"], event["created_at"])
+        place = ReadingPlace(event_id, event["partition"], event["created_at"])
         call.costs(HISTORY_COST)
         history = _happened(await call.deps.history.explanation(place, reservation_id, through))
     except Problem:  # the log cannot be read now: answer from the rows alone

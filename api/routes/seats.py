@@ -10,7 +10,7 @@ from api.http import validation
 from api.http.problem import invalid
 from api.http.routing import Call
 from api.reads.events import visible
-from api.reads.history_worker import Place
+from api.reads.history_worker import ReadingPlace
 from api.reads.seat_documents import answer
 from api.reads.seat_sections import SeatSection, SectionBody
 from api.reads.seats_now import seats_now
@@ -39,7 +39,7 @@ async def seats(call: Call, event_id: EventId) -> HTTPResponse | None:
 async def _seats_at(call: Call, event: asyncpg.Record, at: str, eyes: Sight) -> HTTPResponse | None:
     """200 with an earlier seat map, of the sections that the caller may see now; 503 if it needs too much reading."""
     deps, until = call.deps, _moment(at, event["partition"])
-    seat_map = await deps.history.seats(Place(event["id"], event["partition"], event["created_at"]), until)
+    seat_map = await deps.history.seats(ReadingPlace(event["id"], event["partition"], event["created_at"]), until)
     seen = await eyes.among(deps, event["id"], [one.ticket_type_id for one in seat_map.sections])
     shown = [one for one in seat_map.sections if one.rows and one.ticket_type_id in seen]
 

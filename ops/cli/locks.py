@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ops.operate.locks import SECONDS_MAX, Lock, check_owner, listed, places_of
+from ops.operate.locks import SECONDS_MAX, ListedLock, check_owner, listed, places_of
 from ops.output import AsJson, DryRun, emit_json, emit_table
 from ops.run.discovery import operator_settings
 from pipelines.reservations.seat_locks import ForeignLocks
@@ -87,7 +87,7 @@ def free(
 @locks.command("list")
 def list_locks(event: Event, json: AsJson = False) -> int:
     """List an event's foreign locks."""
-    found: list[Lock] = listed(operator_settings(), EventId(event.lower()))
+    found: list[ListedLock] = listed(operator_settings(), EventId(event.lower()))
     if json:
         emit_json(found)
     elif not found:
@@ -98,7 +98,7 @@ def list_locks(event: Event, json: AsJson = False) -> int:
     return 0
 
 
-def _until(lock: Lock) -> str:
+def _until(lock: ListedLock) -> str:
     return lock.expires_at.isoformat(timespec="seconds") + (" (ended)" if lock.ended else "")
 
 

@@ -47,7 +47,7 @@ class SeatedType(NamedTuple):
     seats_per_row: int
 
 
-class Lock(msgspec.Struct, frozen=True):
+class ListedLock(msgspec.Struct, frozen=True):
     """One foreign lock as Redis has it. The next sale removes an `ended` lock."""
 
     ticket_type_id: TicketTypeId
@@ -121,7 +121,7 @@ def check_owner(owner: str) -> str:
     return owner
 
 
-def listed(settings: Settings, event_id: EventId, now: datetime | None = None) -> list[Lock]:
+def listed(settings: Settings, event_id: EventId, now: datetime | None = None) -> list[ListedLock]:
     """The event's foreign locks, by place."""
     now = now or datetime.now(UTC)
     locks = []
@@ -131,7 +131,7 @@ def listed(settings: Settings, event_id: EventId, now: datetime | None = None) -
         type_id, _, seat = place.partition("/")
         expires_at = utc(expires_us)
         locks.append(
-            Lock(
+            ListedLock(
                 ticket_type_id=TicketTypeId(type_id),
                 seat=seat,
                 owner=owner,

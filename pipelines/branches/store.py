@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from connectors.errors import CircleError, Fenced
-from connectors.failure_policy import Bound, is_of_record
+from connectors.failure_policy import FailureBound, is_of_record
 from connectors.logs import Log
 from connectors.postgres import Connection, Database
 from connectors.sql_files import queries
@@ -49,7 +49,7 @@ class BranchStore:
         self, database: Database, branches: Sequence[Branch[Any, Any]], *, stop_requested: Callable[[], bool]
     ) -> None:
         self._database, self._branches, self._stop_requested = database, branches, stop_requested
-        self._bounds = {branch.name: Bound(branch.name) for branch in branches}
+        self._bounds = {branch.name: FailureBound(branch.name) for branch in branches}
 
     def positions(self, partitions: Sequence[int]) -> dict[str, dict[int, AppliedPosition]]:
         """The position of each branch on each partition. Creates the rows that later batches lock."""

@@ -16,7 +16,7 @@ SHOWING = ("circle.reservations", "circle.projections")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Figures:
+class LookFigures:
     """One look. A service that did not answer about itself is None; `outbox` is None where nothing is exported."""
 
     surveyed: Surveyed

@@ -8,7 +8,7 @@ from typing import Any
 from prometheus_client import Counter, Gauge
 
 from pipelines.monitoring import metrics as m
-from pipelines.monitoring.figures import Figures
+from pipelines.monitoring.figures import LookFigures
 from pipelines.monitoring.sales import Sales
 from pipelines.monitoring.services import BrokerState, PostgresFigures, RedisFigures
 from pipelines.monitoring.survey import Lag, PartitionLag, Surveyed
@@ -56,7 +56,7 @@ class MetricSetter:
                 COUNTED[measure].labels(label).inc(more)
         self._totals = totals
 
-    def figures(self, figures: Figures, now_s: float, took_s: float) -> None:
+    def figures(self, figures: LookFigures, now_s: float, took_s: float) -> None:
         """Set the gauges from one look."""
         m.SURVEYED_AT.set(now_s)
         m.SURVEY_SECONDS.set(took_s)

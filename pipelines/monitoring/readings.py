@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pipelines.monitoring.alert_rules import AlertName
 from pipelines.monitoring.alerts import Readings
-from pipelines.monitoring.figures import Figures
+from pipelines.monitoring.figures import LookFigures
 from schemas.ids import DAY_S
 
 TRIPWIRE_ERROR = "TripwireBroken"
 
 
-def readings(figures: Figures, now_s: float) -> Readings:
+def readings(figures: LookFigures, now_s: float) -> Readings:
     """What this look says about each alert. An alert about which it says nothing is missing."""
     found = figures.surveyed
     read: dict[AlertName, dict[str, float]] = {

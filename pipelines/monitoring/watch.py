@@ -25,7 +25,7 @@ from pipelines.flows import Flow
 from pipelines.monitoring.alarms import Alarms
 from pipelines.monitoring.board import MONITORED, Board
 from pipelines.monitoring.figure_history import FigureHistory, sample_of
-from pipelines.monitoring.figures import Figures
+from pipelines.monitoring.figures import LookFigures
 from pipelines.monitoring.host import certificate_ends, disks
 from pipelines.monitoring.metric_setter import MetricSetter
 from pipelines.monitoring.outbox import look_at_deliveries, look_at_outbox
@@ -126,10 +126,10 @@ class _Eyes:
         for one in (self._survey, self._redis, self.board):
             one.close()
 
-    def look(self) -> tuple[Totals, Figures]:
+    def look(self) -> tuple[Totals, LookFigures]:
         """One look. Raises ServiceUnreachable and KafkaException when PostgreSQL or the broker is away."""
         counted, last_fact_us = self._database.run(totals, readonly=True)
-        return counted, Figures(
+        return counted, LookFigures(
             surveyed=self._survey.look(),
             last_fact_us=last_fact_us,
             verified=self.board.verified(),

@@ -12,7 +12,7 @@ from typing import cast
 
 import asyncpg
 
-from connectors.failure_policy import Bound, is_of_record
+from connectors.failure_policy import FailureBound, is_of_record
 from connectors.logs import Log
 from connectors.postgres import Connection
 from connectors.settings import Settings
@@ -35,7 +35,7 @@ class AccountMessageDesk(Desk):
 
     def __init__(self, settings: Settings) -> None:
         self._mails, self._export = settings.smtp_url is not None, settings.export_notifications
-        self._bound = Bound(self.name)
+        self._bound = FailureBound(self.name)
 
     async def work(self, pool: asyncpg.Pool[asyncpg.Record]) -> bool:
         """Write the mails of the waiting messages, each in a savepoint."""

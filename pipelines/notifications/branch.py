@@ -67,7 +67,7 @@ class Written(NamedTuple):
     calls: int
 
 
-class Notifications(Branch[Effects, Written]):
+class NotificationsBranch(Branch[Effects, Written]):
     """Facts to messages. Without `mails` there is no mail server, so no mail is kept for later."""
 
     name = CONSUMER
@@ -148,7 +148,7 @@ class Notifications(Branch[Effects, Written]):
         self._postman.__exit__(kind, error, trace)
 
 
-def branch(settings: PlatformSettings, database: Database) -> Notifications:
+def branch(settings: PlatformSettings, database: Database) -> NotificationsBranch:
     """The branch of a running platform, with its postman."""
     server = transport(settings)
     if server is None:
@@ -158,4 +158,4 @@ def branch(settings: PlatformSettings, database: Database) -> Notifications:
         desks.append(MailDesk(settings, server))
     if settings.export_notifications:
         desks.append(ExportDesk(settings))
-    return Notifications(settings, database, Postman(settings, desks))
+    return NotificationsBranch(settings, database, Postman(settings, desks))

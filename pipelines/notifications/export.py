@@ -17,7 +17,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from connectors.clock import now_ms
 from connectors.errors import ServiceUnreachable
-from connectors.failure_policy import Bound, is_of_record
+from connectors.failure_policy import FailureBound, is_of_record
 from connectors.kafka import producer
 from connectors.logs import Log
 from connectors.metrics import RECORD_AGES
@@ -62,7 +62,7 @@ class ExportDesk(Desk):
         self._settings, self._codec = settings, codec_of(settings)
         self._producer: Producer | None = None
         self._failed: KafkaError | None = None
-        self._bound = Bound(EXPORT)
+        self._bound = FailureBound(EXPORT)
 
     async def work(self, pool: asyncpg.Pool[asyncpg.Record]) -> bool:
         """Export the next messages. The rows are locked, so another process takes other rows."""

@@ -22,7 +22,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from connectors import clock, tracing
 from connectors.backoff import Backoff
-from connectors.failure_policy import Bound, is_of_record
+from connectors.failure_policy import FailureBound, is_of_record
 from connectors.kafka import committed_offsets, producer
 from connectors.log_reader import log_place, offset_of, stamp_of
 from connectors.logs import Log
@@ -107,7 +107,7 @@ class Cashier:
         self._places = asyncio.Semaphore(IN_FLIGHT_MAX)
         self._provider: PaymentProvider | None = None
         self._failed: BaseException | None = None
-        self._bound = Bound(FLOW)
+        self._bound = FailureBound(FLOW)
         self._answered_at = 0.0  # when the provider last answered any request
 
     def __enter__(self) -> Self:

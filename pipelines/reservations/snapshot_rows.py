@@ -169,7 +169,7 @@ class DisputeRow(msgspec.Struct, frozen=True, gc=False):
     charged_minor: int
 
 
-class Deadline(msgspec.Struct, frozen=True, gc=False):
+class DeadlineRow(msgspec.Struct, frozen=True, gc=False):
     """An event's earliest deadline, in log time; 0: started work is waiting."""
 
     event_id: EventId
@@ -182,7 +182,7 @@ class PartitionSnapshot(msgspec.Struct, frozen=True, gc=False):
     partition: int
     position: AppliedPosition
     event_ids: frozenset[EventId]
-    deadlines: list[Deadline]
+    deadlines: list[DeadlineRow]
 
 
 class EventSnapshot(msgspec.Struct, frozen=True, gc=False):

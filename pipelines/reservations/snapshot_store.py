@@ -23,7 +23,7 @@ from pipelines.reservations.core.limits import HOLD_WARNED_MIN_S, HOLD_WARNING_S
 from pipelines.reservations.snapshot_rows import (
     ChoreRow,
     CodeRow,
-    Deadline,
+    DeadlineRow,
     DisputeRow,
     EventRow,
     EventSnapshot,
@@ -68,7 +68,7 @@ class SnapshotStore:
                 partition,
                 applied_position(position),
                 frozenset(row[0] for row in event_ids),
-                [Deadline(*row) for row in deadlines],
+                [DeadlineRow(*row) for row in deadlines],
             )
 
         return self._read(load)

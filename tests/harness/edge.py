@@ -20,7 +20,7 @@ import uvloop
 from sanic import HTTPResponse, Request
 from sanic.response import json as answer
 
-from api.app import EdgeApp, Problems
+from api.app import EdgeApp, ProblemHandler
 from api.http.descriptors import affordable
 from api.http.hot_route import HotPath, HotRoutes
 from api.http.protocol import EdgeLimits, EdgeProtocol
@@ -98,7 +98,7 @@ def document(answers: bytes) -> dict[str, Any]:
 @contextmanager
 def edge(*, hot: bool = True, **limits: Any) -> Iterator[Edge]:
     """A running edge. `limits` are fields of EdgeLimits. Without `hot` the hot routes take Sanic's way, too."""
-    app = EdgeApp(f"edge-{uuid4().hex}", configure_logging=False, error_handler=Problems())
+    app = EdgeApp(f"edge-{uuid4().hex}", configure_logging=False, error_handler=ProblemHandler())
     app.config.update(HEADERS | {"ACCESS_LOG": False, "MOTD": False, "AUTO_EXTEND": False, "TOUCHUP": False})
     app.ctx.edge = EdgeLimits(**limits)
     loop, started, running = uvloop.new_event_loop(), threading.Event(), list[Edge]()

@@ -16,7 +16,7 @@ from uuid import uuid4
 import uvloop
 from sanic import HTTPResponse, Request
 
-from api.app import EdgeApp, Problems
+from api.app import EdgeApp, ProblemHandler
 from api.fairness import limits
 from api.http.hot_route import HotPath, HotRoutes
 from api.http.protocol import EdgeProtocol
@@ -33,7 +33,7 @@ BODY = b'{"id":"%s","status":"held"}' % str(uuid4()).encode()
 HOT = next(route for route in ROUTES if route.hot)
 
 
-class Answers:
+class EdgeAnswers:
     """Counts the answers of a round."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Answers:
 class MemoryTransport:
     """A transport that keeps the last answer."""
 
-    def __init__(self, answers: Answers) -> None:
+    def __init__(self, answers: EdgeAnswers) -> None:
         self._answers = answers
         self._closing = False
         self.last = b""
@@ -90,7 +90,7 @@ class MemoryTransport:
 class Connection:
     """One connection, by one of the ways."""
 
-    def __init__(self, app: EdgeApp, answers: Answers, *, hot: bool) -> None:
+    def __init__(self, app: EdgeApp, answers: EdgeAnswers, *, hot: bool) -> None:
         self.transport = MemoryTransport(answers)
         self.protocol = EdgeProtocol(loop=asyncio.get_running_loop(), app=app, connections=set(), hot=hot)
         self.protocol.connection_made(self.transport)
@@ -108,14 +108,14 @@ async def _handle(request: Request, **path: str) -> HTTPResponse:
 
 async def measured() -> dict[str, list[float]]:
     """CPU microseconds a request, for each way and round."""
-    app = EdgeApp("bench-edge", configure_logging=False, error_handler=Problems())
+    app = EdgeApp("bench-edge", configure_logging=False, error_handler=ProblemHandler())
     app.config.update(REQUEST_MAX_HEADER_SIZE=limits.HEADER_BYTES_MAX, ACCESS_LOG=False, MOTD=False, AUTO_EXTEND=False)
     for number, route in enumerate(ROUTES):
         app.add_route(_handle, route.path, methods=[route.method], name=f"route_{number}")
     app.ctx.hot = HotRoutes([HotPath(HOT.method, HOT.path, _handle)])
     server: Any = await app.create_server(port=free_port(), return_asyncio_server=True, protocol=EdgeProtocol)
     await server.startup()
-    answers = Answers()
+    answers = EdgeAnswers()
     ways = {
         "slim": [Connection(app, answers, hot=True) for _ in range(CONNECTIONS)],
         "Sanic's": [Connection(app, answers, hot=False) for _ in range(CONNECTIONS)],
@@ -135,7 +135,7 @@ async def measured() -> dict[str, list[float]]:
     return found
 
 
-async def _round(connections: list[Connection], answers: Answers) -> float:
+async def _round(connections: list[Connection], answers: EdgeAnswers) -> float:
     """CPU seconds for a request on each connection."""
     requests = [_request() for _ in connections]
     answers.expect(len(connections))

@@ -17,7 +17,7 @@ from pathlib import Path
 import asyncpg
 from jinja2 import TemplateError
 
-from connectors.failure_policy import Bound, is_of_record
+from connectors.failure_policy import FailureBound, is_of_record
 from connectors.logs import Log
 from connectors.sql_files import queries
 from connectors.token_digest import token_digest
@@ -51,7 +51,7 @@ class AccountDesk(Desk):
 
     def __init__(self, settings: PlatformSettings, transport: Transport | None) -> None:
         self._settings, self._transport = settings, transport
-        self._bound = Bound(ACCOUNT_MAIL)
+        self._bound = FailureBound(ACCOUNT_MAIL)
         self._prune_timer = PruneTimer()
 
     async def work(self, pool: asyncpg.Pool[asyncpg.Record]) -> bool:

@@ -25,7 +25,7 @@ from jinja2 import TemplateError
 
 from connectors.backoff import Backoff
 from connectors.clock import now_ms
-from connectors.failure_policy import Bound, is_of_record
+from connectors.failure_policy import FailureBound, is_of_record
 from connectors.logs import Log
 from connectors.metrics import RECORD_AGES
 from connectors.schema_registry import codec_of
@@ -82,7 +82,7 @@ class MailDesk(Desk):
         self._settings, self._transport, self._codec = settings, transport, codec_of(settings)
         self._dead_letters = DeadLetters(settings)
         self._attachments = Attachments(settings.jwt_key_file)
-        self._bound = Bound("mail")
+        self._bound = FailureBound("mail")
         self._behind = ""  # the last event whose mails were claimed
         self._away = 0  # how often in a row no server answered
         self._prune_timer = PruneTimer()

@@ -19,7 +19,7 @@ import httpcore
 
 from connectors import tracing
 from connectors.clock import now_ms
-from connectors.failure_policy import Bound, is_of_record
+from connectors.failure_policy import FailureBound, is_of_record
 from connectors.logs import Log
 from connectors.metrics import RECORD_AGES
 from connectors.outbound_http import NotOutside, OutsideBackend, checked_url
@@ -30,7 +30,7 @@ from pipelines.notifications.desks import KEPT_DAYS, PRUNED_MAX, SET_ASIDE, WAIT
 from pipelines.notifications.kinds import CallStatus
 from pipelines.notifications.metrics import DELIVERIES, WAITING
 from pipelines.notifications.webhooks.signature import headers
-from pipelines.notifications.webhooks.turns import IN_FLIGHT_MAX, ORGANIZER_MAX, TRIALS_PER_ORGANIZER_MAX, Turns
+from pipelines.notifications.webhooks.turns import IN_FLIGHT_MAX, ORGANIZER_MAX, TRIALS_PER_ORGANIZER_MAX, EndpointTurns
 from schemas.ids import WebhookId
 from sinks.postman import Desk
 
@@ -71,8 +71,8 @@ class WebhookDesk(Desk):
         self._development = not settings.production
         self._client: httpcore.AsyncConnectionPool | None = None
         self._calls: set[asyncio.Task[None]] = set()
-        self._bound = Bound(WEBHOOKS)
-        self._turns = Turns()
+        self._bound = FailureBound(WEBHOOKS)
+        self._turns = EndpointTurns()
         self._prune_timer = PruneTimer()
 
     async def work(self, pool: asyncpg.Pool[asyncpg.Record]) -> bool:

@@ -58,7 +58,7 @@ class _Health:
     rests_until: float = 0.0
 
 
-class Turns:
+class EndpointTurns:
     """The running calls, and how each endpoint answered last. It has no clock of its own."""
 
     def __init__(self) -> None:

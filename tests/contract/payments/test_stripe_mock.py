@@ -19,7 +19,7 @@ import pytest
 
 from ops.run.services.kafka_jars import cache_dir
 from ops.run.services.process import free_port, wait_for
-from pipelines.payments.providers.stripe.api import Declined, Intent, Intents, RefundObject, Refunds, StripeApi
+from pipelines.payments.providers.stripe.api import Declined, Intent, Intents, RefundObject, RefundPage, StripeApi
 from pipelines.payments.providers.stripe.books import StripeBooks, refunds_of
 from pipelines.payments.providers.stripe.provider import ABANDONED, StripeProvider
 from pipelines.payments.requests import ChargeJob, RefundJob, RefundResult
@@ -166,7 +166,7 @@ async def test_a_refund_is_a_form_that_stripe_takes(api: Noting) -> None:
 
 
 async def test_refunds_are_listed_and_intents_shown_and_cancelled_as_stripe_has_it(api: Noting) -> None:
-    await api.get("/v1/refunds", {"payment_intent": "pi_1", "limit": "100"}, Refunds)
+    await api.get("/v1/refunds", {"payment_intent": "pi_1", "limit": "100"}, RefundPage)
     assert (await api.get("/v1/payment_intents/pi_1", {}, Intent)).id == "pi_1"
     assert (await api.post("/v1/payment_intents/pi_1/cancel", ABANDONED, Intent)).id == "pi_1"
 

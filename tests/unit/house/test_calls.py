@@ -1,10 +1,14 @@
-"""Records and other objects are made with keywords, and no two classes have the same name."""
+"""Records and other objects are made with keywords, and no two classes have the same name.
+
+Names that differ by a plural only are the same name, but for those in one module.
+"""
 
 from __future__ import annotations
 
 import ast
 import importlib
 import inspect
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +30,7 @@ STARRED = {
     ("api.routes.reservations", "ReservationView"),  # a row's columns, by the names of the fields
     ("ops.archive.records", "Envelope"),  # a record's fields, as its schema has them
     ("ops.proof.bench.greedy_client", "Greedy"),  # the arguments of a program
-    ("ops.proof.checker.expected_rows", "MessageKey"),  # a row of one query
+    ("ops.proof.checker.expected_rows", "MessageKey"),  # the first columns of two queries
     ("pipelines.history.states", "Reservation"),  # what `astuple` gave
     ("pipelines.reservations.snapshot_store", "Reservation"),  # a row of one query
     ("schemas.avro_reader", "Envelope"),  # a record's fields, as its schema has them
@@ -116,11 +120,29 @@ def test_a_crowded_call_of_a_record_or_a_plain_class_is_found_and_one_with_a_sta
     ] == found
 
 
+def singular(name: str) -> str:
+    """A class's name without the plurals in it: `SeatMaps` is `SeatMap`. `Address` is no plural."""
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z0-9]*", name)
+    return "".join(word[:-1] if word.endswith("s") and not word.endswith("ss") else word for word in words)
+
+
 def test_no_two_public_classes_have_the_same_name() -> None:
     homes = defaultdict(set)
     for name in MODULES:
         for found in vars(importlib.import_module(name)).values():
-            if isinstance(found, type) and found.__module__.partition(".")[0] in SOURCES:
+            if is_ours(found) and not found.__name__.startswith("_"):
                 homes[found.__name__].add(found.__module__)
-    alike = {name: sorted(modules) for name, modules in homes.items() if len(modules) > 1 and not name.startswith("_")}
-    assert alike == {}
+    assert len(homes) > 500
+    assert {name: sorted(modules) for name, modules in homes.items() if len(modules) > 1} == {}
+    alike = defaultdict(set)
+    for name, modules in homes.items():
+        alike[singular(name)] |= {(name, module) for module in modules}
+    assert [sorted(classes) for classes in alike.values() if len({module for _name, module in classes}) > 1] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "bare"),
+    [("Accounts", "Account"), ("PreferencesOut", "PreferenceOut"), ("Address", "Address"), ("CORSRules", "CORSRule")],
+)
+def test_a_plural_is_no_other_name(name: str, bare: str) -> None:
+    assert singular(name) == bare

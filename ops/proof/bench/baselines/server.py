@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET
 from sanic import HTTPResponse, Request, Sanic
 
-from api.app import Problems
+from api.app import ProblemHandler
 from api.auth.keys import KeyRing
 from api.auth.tokens import AccessTokens
 from api.fairness.limits import ACCEPT_QUEUE_MAX, BODY_BYTES_MAX
@@ -55,7 +55,7 @@ async def open_ledger(name: Baseline, settings: Settings, **options: int) -> Sal
 def create_app(name: Baseline, settings: Settings) -> Sanic[Any, Any]:
     """The application."""
     app: Sanic[Any, Any] = Sanic(
-        name.value, configure_logging=False, error_handler=Problems(), inspector=False, log_config=None
+        name.value, configure_logging=False, error_handler=ProblemHandler(), inspector=False, log_config=None
     )
     app.config.update(
         REQUEST_MAX_SIZE=BODY_BYTES_MAX, ACCESS_LOG=False, MOTD=False, OAS=False, AUTO_EXTEND=False, USE_UVLOOP=True,

@@ -29,8 +29,8 @@ from ops.proof.bench.read_side import counted, read_side, read_until
 from ops.proof.bench.resume import commit
 from ops.proof.bench.scaling.laws import (
     LAWS,
-    Cost,
     Law,
+    MeasuredCost,
     Point,
     charts_of,
     figures_of,
@@ -180,7 +180,7 @@ def _point(
             reading.until(before + preloaded - 1)
             written = {one.name: one.us_per_request for one in meter.read(before + preloaded - 1 - began)}
         after, _ = counted(database)
-    cost = Cost(
+    cost = MeasuredCost(
         kernel=decided[KERNEL],
         valkey=decided.get("valkey", 0.0),
         broker=sum(decided.get(name, 0.0) for name in BROKERS),

@@ -45,7 +45,7 @@ LAWS = {
 }
 
 
-class Cost(msgspec.Struct, frozen=True, kw_only=True):
+class MeasuredCost(msgspec.Struct, frozen=True, kw_only=True):
     """CPU in microseconds for each measured command.
 
     `kernel`, `valkey` and `broker` are of its decision; `read_side` and `postgres` of its rows, messages and totals.
@@ -70,7 +70,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     round: int
     commands: int
-    cost: Cost
+    cost: MeasuredCost
     sound: bool
 
 
@@ -159,6 +159,6 @@ def by_size(points: Sequence[Point]) -> dict[Law, dict[int, list[Point]]]:
 PARTS = {"kernel": "kernel", "whole": "all but the broker", "broker": "broker"}
 
 
-def value_of(cost: Cost, part: str) -> float:
+def value_of(cost: MeasuredCost, part: str) -> float:
     """One of PARTS."""
     return {"kernel": cost.kernel, "whole": cost.whole, "broker": cost.broker}[part]

@@ -30,7 +30,7 @@ class ChangeVerdict(StrEnum):
     UNKNOWN = "unknown: too few rounds"
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class FigureChange(msgspec.Struct, frozen=True, kw_only=True):
     """One figure of one bench: the medians, B's on A's machine, and the change as a share of A's."""
 
     bench: str
@@ -47,7 +47,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """All figures that both results have. `machine_ratio`: how many times as long B's machine took, by bench."""
 
     machine_ratio: dict[str, float]
-    changes: list[Change]
+    changes: list[FigureChange]
     only_a: list[str]
     only_b: list[str]
     differing: list[str]
@@ -78,12 +78,12 @@ def machine_ratio(a: BenchResult | Measurement, b: BenchResult | Measurement) ->
     return median(b.machine.calibration_ms) / median(a.machine.calibration_ms)
 
 
-def change_of(bench: str, a: Figure, b: Figure, ratio: float) -> Change:
+def change_of(bench: str, a: Figure, b: Figure, ratio: float) -> FigureChange:
     """What happened to one figure, with B's values as A's machine would have them."""
     factor = {Scaling.TIME: 1 / ratio, Scaling.RATE: ratio, Scaling.NONE: 1.0}[a.scaling]
     calibrated = [value * factor for value in b.values]
     before, after = median(a.values), median(calibrated)
-    return Change(
+    return FigureChange(
         bench=bench,
         figure=a.name,
         unit=a.unit,
@@ -103,7 +103,7 @@ def read(data: bytes, name: str) -> SuiteResult:
         raise CircleError(f"{name} is no result of `circle bench all`: {error}") from None
 
 
-def _changes(a: BenchResult | Measurement, b: BenchResult | Measurement, ratio: float) -> list[Change]:
+def _changes(a: BenchResult | Measurement, b: BenchResult | Measurement, ratio: float) -> list[FigureChange]:
     after = {figure.name: figure for figure in b.figures}
     return [change_of(a.name, figure, after[figure.name], ratio) for figure in a.figures if figure.name in after]
 

@@ -107,7 +107,7 @@ class Intents(msgspec.Struct, frozen=True):
     data: list[Intent]
 
 
-class Refunds(msgspec.Struct, frozen=True):
+class RefundPage(msgspec.Struct, frozen=True):
     """A page of refunds, the latest first."""
 
     data: list[RefundObject]
@@ -119,7 +119,7 @@ class StripeCharge(msgspec.Struct, frozen=True):
 
     id: Id[ChargeId]
     payment_intent: Id[PaymentId] | None = None
-    refunds: Refunds | None = None
+    refunds: RefundPage | None = None
 
 
 class _Failure(msgspec.Struct, frozen=True):

@@ -21,7 +21,7 @@ from pipelines.payments.providers.stripe.api import (
     KeyReused,
     PaymentError,
     RefundObject,
-    Refunds,
+    RefundPage,
     StripeApi,
     StripeStatus,
 )
@@ -177,7 +177,7 @@ class StripeProvider:
     async def _refund_known(self, refund: RefundJob) -> RefundObject | None:
         query = {"payment_intent": refund.payment_id, "limit": str(REFUNDS_MAX)}
         try:
-            page = await self._api.get("/v1/refunds", query, Refunds)
+            page = await self._api.get("/v1/refunds", query, RefundPage)
         except Declined as declined:
             raise RequestRefused(f"payment {refund.payment_id}: Stripe does not show it ({declined})") from None
         if page.has_more:

@@ -14,7 +14,7 @@ from api.fairness.pools import HISTORY
 from api.http.problem import Problem
 from api.log.event_log import BoundExceeded, Bounds, facts_of
 from api.reads.history import COMMAND, History, HistoryFailed
-from api.reads.history_worker import Place
+from api.reads.history_worker import ReadingPlace
 from connectors.settings import Settings
 from pipelines.history.moment import Moment
 from schemas.facts import EventCreated
@@ -59,7 +59,7 @@ async def test_so_many_are_read_for_at_a_time_and_what_is_over_is_kept(
     module_settings: Settings, home: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.reads.history.HISTORY_PATIENCE_S", 60)  # the line is asked for here, not its patience
-    history, place = History(module_settings), Place(EVENT, home, 0)
+    history, place = History(module_settings), ReadingPlace(EVENT, home, 0)
     until = Moment(position=Position(home, 2), whole_command=True)
     asking.set(Who("ada", ("n1",)))
     try:
@@ -81,7 +81,7 @@ async def test_a_log_that_is_longer_than_the_bound_is_503(module_settings: Setti
     history = History(module_settings, Bounds(records_max=10, seconds_max=60))
     try:
         with pytest.raises(Problem) as refused:
-            await history.explanation(Place(EVENT, home, 0), "nobody", (10, 0))
+            await history.explanation(ReadingPlace(EVENT, home, 0), "nobody", (10, 0))
         assert (refused.value.status, refused.value.slug) == (503, "unavailable")
         assert refused.value.headers == {"retry-after": "1"}
     finally:
@@ -91,7 +91,7 @@ async def test_a_log_that_is_longer_than_the_bound_is_503(module_settings: Setti
 async def test_a_worker_that_was_killed_is_replaced_and_an_answer_is_the_same(
     module_settings: Settings, home: int
 ) -> None:
-    history, place = History(module_settings), Place(EVENT, home, 0)
+    history, place = History(module_settings), ReadingPlace(EVENT, home, 0)
     try:
         first = await history.seats(place, Moment())
         worker = worker_processes()
@@ -108,7 +108,7 @@ async def test_a_worker_that_was_killed_is_replaced_and_an_answer_is_the_same(
 
 async def test_closing_ends_a_read_that_is_under_way(module_settings: Settings, home: int) -> None:
     history = History(module_settings)
-    asked = asyncio.create_task(history.seats(Place(EVENT, home, 0), Moment()))
+    asked = asyncio.create_task(history.seats(ReadingPlace(EVENT, home, 0), Moment()))
     while not worker_processes():
         await asyncio.sleep(0.01)
     history.close()
@@ -126,7 +126,7 @@ async def test_an_answer_comes_to_a_process_with_thousands_of_open_descriptors(
         opened.callback(os.close, descriptor)
         history = History(module_settings)
         opened.callback(history.close)
-        assert (await history.seats(Place(EVENT, home, 0), Moment())).exists
+        assert (await history.seats(ReadingPlace(EVENT, home, 0), Moment())).exists
 
 
 def worker_processes() -> list[psutil.Process]:

@@ -12,13 +12,13 @@ import pytest
 from api.auth.passwords import Passwords, guessable
 from api.fairness.owner import Lane, Who, asking
 from api.fairness.pools import PASSWORDS
-from api.fairness.shares import Share
+from api.fairness.shares import FairShare
 from api.http.problem import Problem
 
 
 @pytest.fixture
 def passwords() -> Iterator[Passwords]:
-    made = Passwords(Share(name="passwords", places=1, user=1, network=1, line=2, user_line=2, network_line=2))
+    made = Passwords(FairShare(name="passwords", places=1, user=1, network=1, line=2, user_line=2, network_line=2))
     yield made
     made.close()
 

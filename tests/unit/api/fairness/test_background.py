@@ -10,15 +10,15 @@ import pytest
 from api.fairness.background import Background
 from api.fairness.owner import Lane, Who
 from api.fairness.pools import DRAWING, SCANS
-from api.fairness.shares import Share
+from api.fairness.shares import FairShare
 from api.http.problem import Problem
 
 ADA = Who("ada", ("n",))
 
 
-def share(*, line: int) -> Share:
+def share(*, line: int) -> FairShare:
     """One thread."""
-    return Share(name="test", places=1, user=1, network=1, line=line, user_line=line, network_line=line)
+    return FairShare(name="test", places=1, user=1, network=1, line=line, user_line=line, network_line=line)
 
 
 async def test_the_loop_goes_on_while_a_thread_works() -> None:

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.fairness.owner import PLATFORM, Lane, Who
-from api.fairness.shares import GONE, IN, PASSED_OVER_MAX, WAITING, Full, Line, Places, Share, Why
+from api.fairness.shares import GONE, IN, PASSED_OVER_MAX, WAITING, FairShare, Full, Line, Places, Why
 from api.fairness.waiting_turns import Turn
 from api.http.problem import Problem
 
-SHARE = Share(
+SHARE = FairShare(
     name="test", places=8, user=2, network=4, line=12, user_line=3, network_line=6, kept={Lane.HEAVY: 5, Lane.READ: 2},
     line_kept={Lane.HEAVY: 8, Lane.READ: 4},
 )  # fmt: skip
@@ -77,7 +77,7 @@ def line_caps(who: Who) -> dict[str, int]:
 
 
 def test_a_lane_leaves_of_a_networks_line_what_it_leaves_of_the_whole_line() -> None:
-    share = Share(
+    share = FairShare(
         name="x", places=1, user=1, network=1, line=128, user_line=4, network_line=64, line_kept={Lane.READ: 64}
     )
     line = Line(share)
@@ -92,7 +92,7 @@ def test_a_lane_leaves_of_a_networks_line_what_it_leaves_of_the_whole_line() -> 
         line.ask(Who("", ("n",), Lane.SALE))
 
 
-ONE = Share(name="one", places=1, user=1, network=1, line=64, user_line=32, network_line=64)
+ONE = FairShare(name="one", places=1, user=1, network=1, line=64, user_line=32, network_line=64)
 
 
 def order_of(asked: list[Who]) -> list[Who]:
@@ -126,7 +126,7 @@ def test_a_lower_lane_has_its_turn_beside_a_flood_from_above() -> None:
 
 
 def test_signed_in_users_find_a_place_where_strangers_of_their_network_have_taken_theirs() -> None:
-    line = Line(Share(name="x", places=10, user=2, network=4))
+    line = Line(FairShare(name="x", places=10, user=2, network=4))
     for _ in range(4):
         line.ask(Who("", ("n",)))
     with pytest.raises(Full) as full:
@@ -136,7 +136,7 @@ def test_signed_in_users_find_a_place_where_strangers_of_their_network_have_take
 
 
 async def test_a_users_share_used_up_is_429_a_networks_or_no_room_503_all_with_a_time_to_come_again() -> None:
-    places = Places(Share(name="x", places=2, user=1, network=2), "things")
+    places = Places(FairShare(name="x", places=2, user=1, network=2), "things")
     places.take(Who("ada", ("n",)))
     with pytest.raises(Problem, match="you have too many things under way") as own:
         places.take(Who("ada", ("n",)))

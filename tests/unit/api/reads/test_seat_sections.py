@@ -10,8 +10,17 @@ import pytest
 
 from api.fairness.limits import SEATS_AT_ONCE_MAX
 from api.reads.seat_documents import DEFLATE_END
-from api.reads.seat_maps import SeatMaps
-from api.reads.seat_sections import RAW_DEFLATE, STATUSES, SeatSection, SectionBody, Sections, pack, pieces, version_of
+from api.reads.seat_maps import SeatMapReads
+from api.reads.seat_sections import (
+    RAW_DEFLATE,
+    STATUSES,
+    SeatSection,
+    SeatSections,
+    SectionBody,
+    pack,
+    pieces,
+    version_of,
+)
 from api.reads.seats_now import sections_of, taken
 from api.shapes.events import SeatOut, SeatStatus, SectionOut
 from pipelines.reservations.core.seating import row_label
@@ -92,7 +101,7 @@ def test_one_seat_or_a_name_makes_another_version(other: SeatSection) -> None:
 
 
 def test_a_section_that_shows_the_same_is_not_made_again() -> None:
-    kept = Sections()
+    kept = SeatSections()
     first = kept.of(section(4, 10))
     changed = kept.of(section(4, 10, letters="h" + "." * 39))
     assert kept.of(section(4, 10)) is first
@@ -100,9 +109,9 @@ def test_a_section_that_shows_the_same_is_not_made_again() -> None:
 
 
 def test_what_is_kept_is_bounded_and_what_was_used_longest_ago_goes() -> None:
-    sizes = Sections()
+    sizes = SeatSections()
     sizes.of(section(4, 10))
-    kept = Sections(bytes_max=sizes.bytes_kept * 2 + 10)
+    kept = SeatSections(bytes_max=sizes.bytes_kept * 2 + 10)
     first, second = kept.of(section(4, 10, "A")), kept.of(section(4, 10, "B"))
     assert kept.of(section(4, 10, "A")) is first
     kept.of(section(4, 10, "C"))
@@ -112,13 +121,13 @@ def test_what_is_kept_is_bounded_and_what_was_used_longest_ago_goes() -> None:
 
 
 def test_a_section_too_large_to_be_kept_is_had_all_the_same() -> None:
-    kept = Sections(bytes_max=10)
+    kept = SeatSections(bytes_max=10)
     assert b"".join(kept.of(section(4, 10)).pieces) == told(section(4, 10))
     assert kept.bytes_kept == 0
 
 
 async def test_sections_are_made_in_a_thread_beside_the_event_loop() -> None:
-    maps = SeatMaps()
+    maps = SeatMapReads()
     made_in: list[int] = []
 
     def made() -> SectionBody:

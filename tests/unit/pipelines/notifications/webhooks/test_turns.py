@@ -15,16 +15,18 @@ from pipelines.notifications.webhooks.turns import (
     TRIALS_MAX,
     TRIALS_PER_ORGANIZER_MAX,
     CallUnderWay,
-    Turns,
+    EndpointTurns,
 )
 
 
-def answer(turns: Turns, endpoint: str, *, now: float = 0.0, seconds: float = 0.1, answered: bool = True) -> float:
+def answer(
+    turns: EndpointTurns, endpoint: str, *, now: float = 0.0, seconds: float = 0.1, answered: bool = True
+) -> float:
     """One call of an endpoint of its own organizer."""
     return turns.end(turns.begin(endpoint, f"of-{endpoint}"), answered=answered, seconds=seconds, now=now)
 
 
-def places_of(turns: Turns, endpoint: str, now: float = 0.0) -> tuple[int, bool]:
+def places_of(turns: EndpointTurns, endpoint: str, now: float = 0.0) -> tuple[int, bool]:
     """The number of calls that an endpoint may have, and whether it is on trial."""
     places = turns.places(now)
     found = zip(places.endpoints, places.of_endpoint, places.on_trial, strict=True)
@@ -32,7 +34,7 @@ def places_of(turns: Turns, endpoint: str, now: float = 0.0) -> tuple[int, bool]
 
 
 def test_an_endpoint_has_one_call_until_it_answers_quickly_and_again_when_it_does_not() -> None:
-    turns = Turns()
+    turns = EndpointTurns()
     assert places_of(turns, "e") == (1, True)
     call = turns.begin("e", "o")
     assert places_of(turns, "e") == (0, True)
@@ -43,7 +45,7 @@ def test_an_endpoint_has_one_call_until_it_answers_quickly_and_again_when_it_doe
 
 
 def test_a_silent_endpoint_rests_longer_each_time_and_one_answer_ends_it() -> None:
-    turns = Turns()
+    turns = EndpointTurns()
     rests = [answer(turns, "e", answered=False, now=100.0) for _ in range(SILENT_MAX + 6)]
     assert rests[: SILENT_MAX - 1] == [0.0] * (SILENT_MAX - 1)
     assert rests[SILENT_MAX - 1 : SILENT_MAX + 1] == [REST.first_s, 2 * REST.first_s]
@@ -55,7 +57,7 @@ def test_a_silent_endpoint_rests_longer_each_time_and_one_answer_ends_it() -> No
 
 
 def test_an_organizer_has_a_quarter_of_the_calls() -> None:
-    turns = Turns()
+    turns = EndpointTurns()
     for number in range(ORGANIZER_MAX):
         answer(turns, f"e{number}")
     for number in range(ORGANIZER_MAX):
@@ -68,7 +70,7 @@ def test_an_organizer_has_a_quarter_of_the_calls() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.floats(0, 10), st.booleans()), max_size=60))
 def test_whatever_is_answered_counts_come_back_to_nothing(steps: list[tuple[int, bool, float, bool]]) -> None:
-    turns, calls = Turns(), list[CallUnderWay]()
+    turns, calls = EndpointTurns(), list[CallUnderWay]()
     for endpoint, answered, seconds, ends in steps:
         if ends and calls:
             turns.end(calls.pop(0), answered=answered, seconds=seconds, now=seconds)

@@ -9,8 +9,8 @@ from ops.proof.bench.mix import GRANTED, PLACES_MEAN, SETUP
 from ops.proof.bench.scaling.bench import decided_us
 from ops.proof.bench.scaling.laws import (
     LAWS,
-    Cost,
     Law,
+    MeasuredCost,
     Point,
     charts_of,
     figures_of,
@@ -23,7 +23,7 @@ from pipelines.reservations.core.limits import SEATS_PER_EVENT_MAX, TICKET_TYPES
 
 
 def point(size: int, number: int, kernel: float, *, rows: float = 50.0, law: Law = Law.EVENTS) -> Point:
-    cost = Cost(kernel=kernel, valkey=2.0, broker=5.0, read_side=rows, postgres=rows)
+    cost = MeasuredCost(kernel=kernel, valkey=2.0, broker=5.0, read_side=rows, postgres=rows)
     return Point(law=law, size=size, round=number, commands=1_000, cost=cost, sound=True)
 
 
