@@ -9,9 +9,12 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from uuid import uuid4
 
+import psutil
 import pytest
 
 from api.auth.keys import KeyRing, generate_pem
@@ -21,7 +24,7 @@ from schemas.ids import ReservationId, UserId, reservation_id
 from tests.e2e.test_http_bad_input import BAD_RESERVATIONS
 from tests.harness.edge import everything, statuses
 from tests.harness.flows import eventually
-from tests.harness.shop import GENERAL, OnSale, Person, Shop, done, open_shop
+from tests.harness.shop import GENERAL, OnSale, Person, Shop, done, open_shop, unique
 from tests.harness.two_ways import BothWays, both_ways
 
 ORIGIN = "https://tickets.example.org"
@@ -99,6 +102,10 @@ class Ways:
     sanic: Side
     process: BothWays
     platform: Platform
+
+    @property
+    def worker(self) -> psutil.Process:
+        return psutil.Process(self.platform.supervisor.pid("reservations-1"))
 
     def both(self, text: str, *, at_once: int = 1 << 20) -> tuple[str, int]:
         """The answers, which are the same both ways, and how many of them took the slim way."""
@@ -399,6 +406,54 @@ def test_head_is_refused_both_ways(ways: Ways) -> None:
     assert leveled(slim) == leveled(sanic)
 
 
+# --- while a process stands still: at the end, since what has waited is decided late
+
+
+def test_both_ways_answer_202_when_the_wait_runs_out(ways: Ways) -> None:
+    with paused(ways.worker):
+        answers, slim = ways.both(at("cheap", "w1", prefer="wait=1") + LAST)
+        assert (statuses(answers.encode("latin-1")), slim) == ([202, 401], 1)
+    answers, _ = ways.both(at("cheap", "w1") + LAST)
+    assert statuses(answers.encode("latin-1")) == [201, 401], "the outcome came later"
+
+
+def test_both_ways_refuse_alike_while_too_many_commands_are_undecided(ways: Ways, tmp_path: Path) -> None:
+    """In a process that has few places. How long a buyer has to wait follows from who asked before, so the seconds may
+    differ."""
+    env = {"CIRCLE_CORS_ORIGINS": ORIGIN, "CIRCLE_TEST_UNDECIDED_LEAST": "1"}
+    with both_ways(ways.platform, tmp_path, **env) as process, paused(ways.worker):
+        slim = refused_twice(replace(ways.slim, port=process.slim), ways.platform)
+        taken = process.taken
+        sanic = refused_twice(replace(ways.sanic, port=process.sanic), ways.platform)
+        assert process.taken == taken > 0
+    numbers = re.compile(r"\b\d+(?:\.\d+)?\b")
+    assert numbers.sub("<number>", alike(slim)) == numbers.sub("<number>", alike(sanic))
+    for found in (slim, sanic):
+        assert statuses(found.encode("latin-1")) == [503, 429, 401]
+        assert "/problems/busy" in found
+        assert "/problems/rate-limited" in found
+        assert len(re.findall(r"^retry-after: [1-9]\d*\r$", found, re.MULTILINE)) == 2
+
+
+def refused_twice(side: Side, platform: Platform) -> str:
+    """The answers to a buyer's request and its repetition, behind so many others that it gets no place."""
+    tokens = AccessTokens(KeyRing.load(key_file(platform)))
+    others, found = 6, ""
+
+    def asked() -> str:
+        token = tokens.issue(UserId(str(uuid4())), Role.BUYER)
+        return at("cheap", unique(), prefer="respond-async", token=f"Authorization: Bearer {token}\r\n")
+
+    def full() -> bool:
+        nonlocal found
+        answers = side.send("".join(asked() for _ in range(others)) + asked() * 2 + LAST, at_once=1 << 20)
+        found = "".join(split(answers)[others:])
+        return found.startswith("HTTP/1.1 503 ")
+
+    eventually(full, "no further command gets a place")
+    return found
+
+
 def test_both_ways_say_that_the_log_has_not_acknowledged(ways: Ways) -> None:
     ways.platform.stack.kafka.pause()
     try:
@@ -408,3 +463,13 @@ def test_both_ways_say_that_the_log_has_not_acknowledged(ways: Ways) -> None:
         assert "retry-after: " in answers
     finally:
         ways.platform.stack.kafka.resume()
+
+
+@contextmanager
+def paused(process: psutil.Process) -> Iterator[None]:
+    """SIGSTOP for a block."""
+    process.suspend()
+    try:
+        yield
+    finally:
+        process.resume()
