@@ -21,6 +21,9 @@ from schemas.ids import DAY_S, MS_PER_S
 
 INTRODUCTION = """\
 Past a limit the answer is a problem document with a clear status: 413, 422, 429 or 503 with `Retry-After`.
+
+The page has the limits that a client meets, and all constants of the modules named below. Bounds of one module's own
+work, such as the turns of webhook calls or the sizes of decoded records, are constants of that module.
 """
 RATES = """\
 The rates of writes, reads and refusals are those of one API process; the other rates hold for all processes together.

@@ -74,9 +74,9 @@ class Mix:
         self._now_us = now_us
         self.houses = [
             BenchEvent(
-                EventId(self._id()),
-                UserId(self._id()),
-                tuple(TicketTypeId(self._id()) for _ in range(shape.sections)),
+                EventId(self._uuid()),
+                UserId(self._uuid()),
+                tuple(TicketTypeId(self._uuid()) for _ in range(shape.sections)),
             )
             for _ in range(shape.events)
         ]
@@ -164,7 +164,7 @@ class Mix:
             event_id=house.event_id,
             user_id=self._random.choice(buyers),
             command_id=self._command(phase),
-            reservation_id=ReservationId(self._id()),
+            reservation_id=ReservationId(self._uuid()),
             ticket_type_id=section,
             quantity=quantity,
             seats=[],
@@ -172,13 +172,13 @@ class Mix:
         )
 
     def _buyers(self, commands: int) -> list[UserId]:
-        return [UserId(self._id()) for _ in range(max(1, commands // COMMANDS_PER_BUYER))]
+        return [UserId(self._uuid()) for _ in range(max(1, commands // COMMANDS_PER_BUYER))]
 
     def _command(self, phase: int) -> CommandId:
         self._count += 1
         return CommandId(f"{phase}-{self._count:x}")
 
-    def _id(self) -> str:
+    def _uuid(self) -> str:
         return str(UUID(int=self._random.getrandbits(128), version=4))
 
 

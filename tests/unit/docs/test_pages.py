@@ -22,6 +22,13 @@ def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
         assert not anchor or anchor in anchors(found.read_text()), f"{target}: no such heading"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_link_that_is_labelled_with_a_file_leads_to_that_file(page: Path) -> None:
+    """A label may have a part of the path before the file's name."""
+    links = re.findall(r"\[`?([\w/.-]+\.(?:py|pyx|sql|lua|md|typ|yaml|toml))`?\]\(([^)\s#]+)[^)]*\)", page.read_text())
+    assert [(label, path) for label, path in links if Path(label).name != Path(path).name] == []
+
+
 def test_every_picture_of_the_guide_is_on_a_page() -> None:
     shown = {
         (page.parent / target).resolve()
