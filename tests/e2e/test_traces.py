@@ -18,7 +18,7 @@ from tests.harness.flows import eventually, everything
 from tests.harness.hook_server import HookServer
 from tests.harness.mail_server import MailServer
 from tests.harness.otlp_collector import CollectedSpan, OtlpCollector
-from tests.harness.shop import OnSale, Person, Shop, done, open_shop, problem, unique
+from tests.harness.shop import PASSWORD, OnSale, Person, Shop, done, open_shop, problem, unique
 
 pytestmark = pytest.mark.timeout(1_000)  # the first run builds the collector
 
@@ -243,13 +243,26 @@ def test_probes_and_scrapes_make_no_spans(street: Street) -> None:
     assert [one.name for one in street.collector.spans if one.trace == trace] == []
 
 
-def test_no_span_has_a_secret_a_mail_address_or_a_payload(street: Street) -> None:
+def test_no_span_and_no_log_line_has_a_secret_a_mail_address_or_a_payload(street: Street) -> None:
     trace, buyer = "8" + TRACE[1:], street.shop.person()
     reservation = hold(street, trace, buyer=buyer)
     confirm(street, reservation, trace, buyer)
     street.collector.trace(trace, "send mail reservation.confirmed")
-    text = street.collector.texts
-    assert "tok_ok" not in text
-    assert buyer.email not in text
-    assert buyer.access_token not in text
-    assert "Night of the open circle" not in text
+    text, logged = street.collector.texts, logs_of(street)
+    assert trace in text
+    assert len(logged) > 3, "of the API, of the dataflows"
+    for found in (text, *logged.values()):
+        assert "tok_ok" not in found
+        assert buyer.email not in found
+        assert buyer.access_token not in found
+        assert buyer.refresh_token not in found
+        assert PASSWORD not in found
+        assert (street.platform.settings.operator_token or PASSWORD) not in found
+        assert "Night of the open circle" not in found
+
+
+def logs_of(street: Street) -> dict[str, str]:
+    """The log of each of our processes."""
+    names = ("api", "reservations", "read-side", "payments")
+    found = {path.name: path.read_text() for path in Path(street.platform.logs).glob("*.log")}
+    return {name: text for name, text in found.items() if name.startswith(names)}
