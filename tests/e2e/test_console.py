@@ -6,12 +6,20 @@ import json
 import os
 import re
 import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx
 import pytest
 from playwright.async_api import Browser, expect
 
+from connectors import clock
+from connectors.settings import Settings
 from ops.run.platform import Platform
+from ops.verify.follow_report import board_report
+from ops.verify.verify import VerifyOptions, follow
+from pipelines.monitoring.board import VERIFIED, Board, VerifiedPartition, VerifierProgress
 from schemas.placement import partition_of
 from schemas.topics import COMMANDS
 from tests.harness import browser as browsers
@@ -186,6 +194,65 @@ async def test_a_refusal_is_found_among_the_facts_and_followed_with_its_reason(
         await expect(page.locator(".steps")).to_contain_text("ReservationRejected seat-taken")
         assert await barriers(page) == []
         assert errors == []
+
+
+async def test_a_request_is_followed_by_the_receipt_that_the_buyer_got(
+    shop: Shop, chromium: Browser, token: str, event: OnSale, buyer: Person
+) -> None:
+    asked = buyer.reserve(event.id, prefer="respond-async", ticket_type_id=event.general, quantity=7)
+    accepted = done(asked, 202)
+    async with page_of(chromium, password=token) as (page, errors):
+        await page.goto(f"{shop.url}/dashboard#/follow")
+        await page.get_by_label("Reservation, command position or receipt").fill(accepted["receipt"])
+        await page.get_by_role("button", name="Follow").first.click()
+        steps = page.locator(".steps")
+        await expect(steps.locator("li").first).to_contain_text("POST /v1/events/<event_id>/reservations")
+        await expect(steps).to_contain_text("ReservationRejected limit-exceeded")
+        await expect(steps).to_contain_text("reservations rejected")
+        assert await barriers(page) == []
+        assert errors == []
+
+
+async def test_the_verifier_is_away_runs_and_finds_that_the_log_diverges(
+    opened: tuple[Platform, Shop], shop: Shop, chromium: Browser, token: str, event: OnSale
+) -> None:
+    board = Board(opened[0].settings)
+    async with page_of(chromium, password=token) as (page, errors):
+        await page.goto(f"{shop.url}/dashboard")
+        await expect(page.get_by_text("circle verify --follow does not run.")).to_be_visible()
+        with verifier(opened[0].settings):
+            verified = page.get_by_text(re.compile(r"^\d+ facts verified, 0 divergences, 0 commands to go$"))
+            await expect(verified).to_be_visible(timeout=STALL_MS)
+            await expect(verified).to_have_class("good")
+            partitions = page.get_by_role("group", name="Verifier").locator("tbody tr")
+            await expect(partitions).to_have_count(opened[0].settings.partitions)
+            assert await barriers(page) == []
+        # A log that diverges cannot be made through the API: this is what the verifier says of one.
+        partition = VerifiedPartition(partition=0, through=7, digest="d", waiting=2, divergences=1)
+        found = VerifierProgress(at=clock.now_rfc3339(), facts=8, divergences=1, partitions=[partition])
+        board.show(VERIFIED, found)
+        diverged = page.get_by_text("8 facts verified, 1 divergences, 2 commands to go")
+        await expect(diverged).to_have_class("bad")
+        await expect(page.get_by_text("circle verify --follow does not run.")).to_be_visible(timeout=STALL_MS)
+        assert errors == []
+    board.close()
+
+
+@contextmanager
+def verifier(settings: Settings) -> Iterator[None]:
+    """`circle verify --follow`, in a thread."""
+    board, ended = Board(settings), threading.Event()
+    options = VerifyOptions()
+    work = threading.Thread(
+        target=follow, args=(settings, options), kwargs={"told": board_report(board), "stop": ended.is_set}
+    )
+    work.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        work.join()
+        board.close()
 
 
 async def test_a_slow_request_is_listed_with_its_trace(

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from connectors.postgres import Connection, Database
 from connectors.settings import Settings
+from pipelines.monitoring import watch
 from pipelines.monitoring.sales import Sales, sales
 from pipelines.monitoring.services import look_at_postgres
-from tests.harness.fact_logs import log_of
-from tests.harness.flows import Flow, eventually, projections, rows_of, write_facts
+from tests.harness.fact_logs import log_of, recorded
+from tests.harness.flows import Flow, eventually, monitoring, projections, rows_of, write_facts
 from tests.harness.words import DETAILS, held, on_sale
 
 
@@ -54,3 +56,28 @@ def test_postgres_says_what_it_does_and_what_time_it_is(settings: Settings, data
     assert report.figures["connections"] >= 1
     assert report.figures["connections_max"] > report.figures["connections"]
     assert report.figures["bytes"] > 0
+
+
+def test_of_thirty_events_the_twenty_that_sell_most_have_series(
+    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = [f"{number:08d}-0000-4000-8000-000000000000" for number in range(30)]
+    facts = []
+    for number, event in enumerate(events):
+        of_event = [*on_sale(), *([held(quantity=number, rid=f"r-{number}")] if number else [])]
+        facts += [recorded(fact, offset=10 * number + place, event=event) for place, fact in enumerate(of_event)]
+    write_facts(settings, facts)
+    with Flow(projections, settings), rows_of(settings) as query:
+        eventually(lambda: query("SELECT count(*) FROM reservations") == [(29,)], "each hold has its row")
+    found = database.run(lambda connection: sales(connection, 1), readonly=True)
+    assert [one.held for one in found.events] == list(range(29, 9, -1))
+    monkeypatch.setattr(watch, "LOOK_S", 0.1)
+    with Flow(monitoring, settings):
+        eventually(lambda: shown("circle_event_places") == set(events[10:]), "the events that sell most have series")
+        assert shown("circle_event_money_minor") <= set(events[10:])
+
+
+def shown(metric: str) -> set[str]:
+    """The events that a metric has series of, in this process."""
+    (family,) = [one for one in REGISTRY.collect() if one.name == metric]
+    return {sample.labels["event"] for sample in family.samples}
