@@ -15,17 +15,21 @@ from ops.rebuild.projections import rebuild
 from ops.verify.verify import VerifyOptions, verify
 from schemas import former_details
 from schemas.codec import Codec
+from schemas.commands import ReserveInTurn
 from schemas.facts import FACTS as KINDS
 from schemas.facts import CommandRefused, RecordedFact, ReservationRejected
 from schemas.topics import COMMANDS, FACTS
 from tests.harness.flows import rows_of
 
 DATA = Path(__file__).parents[3] / "data"
-OF_RULES_2, OF_RULES_3 = DATA / "log-of-rules-2", DATA / "log-of-rules-3"
+OF_RULES_2, OF_RULES_3, OF_RULES_4 = (DATA / f"log-of-rules-{version}" for version in (2, 3, 4))
 KINDS_MIN = 38
 
 
-@pytest.mark.parametrize(("log", "commands", "facts", "events"), [(OF_RULES_2, 450, 485, 3), (OF_RULES_3, 248, 314, 8)])
+@pytest.mark.parametrize(
+    ("log", "commands", "facts", "events"),
+    [(OF_RULES_2, 450, 485, 3), (OF_RULES_3, 248, 314, 8), (OF_RULES_4, 300, 505, 6)],
+)
 def test_a_former_log_is_verified_byte_for_byte_and_its_rows_are_made(
     settings: Settings, log: Path, commands: int, facts: int, events: int
 ) -> None:
@@ -73,3 +77,18 @@ def test_the_log_of_version_3_has_moments_and_fields_only_in_words() -> None:
     assert {(one.field, one.at, one.amount) for one in refusals} == {(None, None, None)}
     assert {former_details.field_of(one.detail) for one in refusals} >= {"ends_at", "layout", "payment_token"}
     assert sum(former_details.moment_in(one.detail) > 0 for one in refusals) == 4
+
+
+def test_the_log_of_version_4_has_requests_in_turn_with_a_fact_for_each() -> None:
+    codec, turns, facts = Codec(), dict[tuple[str, int], int](), Counter[tuple[str, int]]()
+    for one in manifest_of(OF_RULES_4).files:
+        for record in records_of(OF_RULES_4 / one.file, codec):
+            found = codec.decode(record.value)
+            if isinstance(found, ReserveInTurn):
+                turns[found.event_id, record.offset] = len(found.reservation_ids)
+            elif isinstance(found, RecordedFact):
+                assert found.envelope.rules_version == 4
+                facts[found.envelope.event_id, found.envelope.offset] += 1
+    assert len(turns) >= 20
+    assert max(turns.values()) > 2
+    assert all(facts[place] >= count for place, count in turns.items())
