@@ -106,14 +106,18 @@ def partitions_of_the_new_worker(stack: ComposeStack) -> set[int]:
     host = stack.engine.docker("inspect", "--format", address, NEW).strip()
     given: set[int] = set()
 
+    def ask(*options: str) -> str:
+        """By the new image: an old one may not have the command."""
+        return stack.engine.docker("exec", NEW, "python", "-m", "ops.cli.main", "groups", "reservations", *options)
+
     def shared() -> bool:
-        (group,) = json.loads(stack.circle("groups", "reservations", "--json"))
+        (group,) = json.loads(ask("--json"))
         members = [member for member in group["members"] if member["partitions"]]
         given.clear()
         given.update(number for one in members if one["host"].lstrip("/") == host for number in one["partitions"])
         return len(members) == workers and bool(given)
 
-    assert wait_for(shared, timeout_s=JOINED_S_MAX) is None, stack.circle("groups", "reservations")
+    assert wait_for(shared, timeout_s=JOINED_S_MAX) is None, ask()
     return given
 
 
