@@ -8,7 +8,7 @@ then a fact.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from connectors.errors import CircleError, ServiceUnreachable
 from connectors.logs import Log
@@ -82,10 +82,14 @@ class Guard:
             if foreign is not None and foreign != group.state.locked_places and not self._blind:
                 group.decide(foreign)
         for _ in range(GUARD_TRIES):
+            epochs, versions = self._epochs(open_groups), self._versions
             missed = self._locks.claim(
-                {group.state.event_id: self._owner(group).epoch for group in open_groups},
-                {group.state.event_id: self._versions.get(group.state.event_id, "0") for group in open_groups},
-                {group.state.event_id: self._changes(group) for group in open_groups},
+                epochs,
+                {event_id: versions.get(event_id, "0") for event_id in epochs},
+                {
+                    group.state.event_id: self._texts(group.claims, group.state, epoch)
+                    for group, epoch in zip(open_groups, epochs.values(), strict=True)
+                },
             )
             open_groups = [group for group in open_groups if group.state.event_id in missed]
             if not open_groups:
@@ -115,7 +119,7 @@ class Guard:
         for (channel, key), replies in batch.replies().items():
             message = replies.encoded()
             messages.append((channel, sealed(message, key) if key else message))
-        epochs = {group.state.event_id: self._owner(group).epoch for group in batch.groups}
+        epochs = self._epochs(batch.groups)
         changes = self._counters.changes(group.state for group in batch.groups)
         lost = self._locks.publish(epochs, changes, messages, parts=self._counters.parts(changes))
         if lost:  # Redis does not have the rest of them, or this worker is no longer their owner
@@ -166,8 +170,10 @@ class Guard:
     def _owner(self, group: Group) -> Partition:
         return self._partitions[group.placed[0].at.partition]
 
-    def _changes(self, group: Group) -> dict[str, str]:
-        return self._texts(group.claims, group.state, self._owner(group).epoch)
+    def _epochs(self, groups: Sequence[Group]) -> dict[EventId, int]:
+        """The owner's epoch of each group's event, in the order of the groups."""
+        partitions = self._partitions
+        return {group.state.event_id: partitions[group.placed[0].at.partition].epoch for group in groups}
 
     def _claims_of(self, partition: Partition, state: EventState) -> dict[str, str]:
         return self._texts(live_claims(state), state, partition.epoch)

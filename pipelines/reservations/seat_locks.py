@@ -22,6 +22,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -43,6 +45,7 @@ RETRY_S = 0.1  # Redis sends no signal when it is back; OUTAGE_S_MAX bounds the 
 SAID_EVERY_S = 2.0  # … and this is how often the log says so during the wait
 CALL_PLACES_MAX = 2_000  # of one Lua call: others wait a millisecond for Redis; a larger batch takes more calls
 CALL_EVENTS_MAX = 500
+KEYS_CACHED = 16_384  # a batch of many events has two calls for each; about 7 MB
 _LETTERS = {ClaimStatus.HELD: "h", ClaimStatus.CONFIRMED: "s", ClaimStatus.BLOCKED: "b"}
 SCRIPTS = Path(__file__).parent / "lua"
 
@@ -65,7 +68,7 @@ class LockRefused(CircleError):
 
 Claims = Mapping[str, str]
 """Place to claim; "" ends the claim."""
-Call = tuple[str, list[str], list[Any]]
+Call = tuple[str, Sequence[str], list[Any]]
 """A script's name, its keys and its arguments."""
 
 
@@ -254,7 +257,7 @@ class ForeignLocks:
             for place, (owner, _, expires) in parsed.items()
         }
 
-    def _eval(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
+    def _eval(self, script: str, keys: Sequence[str], arguments: list[Any]) -> Any:
         text = (SCRIPTS / f"{script}.lua").read_text()
         return self._ask(lambda: self._client.eval(text, len(keys), *keys, *arguments))
 
@@ -270,8 +273,9 @@ def claim_text(status: ClaimStatus, owner: ReservationId | BlockId, expires_us: 
     return f"{_LETTERS[status]}|{owner}|{expires_us}|{epoch}|{offset}"
 
 
-def _keys(event: EventId, *names: str) -> list[str]:
-    return [f"circle:{{{event}}}:{name}" for name in names]
+@lru_cache(maxsize=KEYS_CACHED)
+def _keys(event: EventId, *names: str) -> tuple[str, ...]:
+    return tuple(f"circle:{{{event}}}:{name}" for name in names)
 
 
 def _parts(events: Mapping[EventId, Mapping[K, str]]) -> Iterator[list[EventId]]:
@@ -290,13 +294,13 @@ def _parts(events: Mapping[EventId, Mapping[K, str]]) -> Iterator[list[EventId]]
 
 def _changes(epoch: int, version: str, claims: Claims) -> list[Any]:
     """One event's arguments of claim.lua."""
-    made = [text for place, claim in claims.items() if claim for text in (place, claim)]
     ended = [place for place, claim in claims.items() if not claim]
+    made = [text for pair in claims.items() if pair[1] for text in pair] if ended else _flat(claims)
     return [epoch, version, len(made) // 2, len(ended), *made, *ended]
 
 
 def _flat(pairs: Mapping[K, str]) -> list[str]:
-    return [text for pair in pairs.items() for text in pair]
+    return list(chain.from_iterable(pairs.items()))
 
 
 def _refuse_fenced(event: EventId, epoch: int, answer: list[str]) -> None:
