@@ -219,6 +219,24 @@ def test_figures_of_a_drop_are_those_of_the_drop(after_a_drop: Site) -> None:
     assert decided == value('sum(circle_record_age_seconds_count{stage="replied"})') > 2 * BUYERS
     assert value("sum(circle_batch_records_sum{flow='reservations'})") == decided
     assert value("count(count by (job) (up == 1))") == 2
+    purchases = BUYERS // 2
+    assert value('max(circle_facts_total{type="TicketsHeld"})') == BUYERS
+    assert value('max(circle_facts_total{type="ReservationConfirmed"})') == purchases
+    assert value('max(circle_refusals_total{reason="seat-taken"})') == 1
+    assert value('sum(circle_http_requests_total{route="/v1/events/<event_id>/reservations",status="409"})') == 1
+    assert value('sum(circle_payment_requests_total{kind="charge",outcome="captured"})') == purchases
+    assert value("max(circle_payment_jobs)") == 0
+    for flow in ("circle.reservations", "circle.payments", "circle.projections", "circle.notifications"):
+        prometheus.until(partial(nothing_waits, value, flow), f"{flow} has read all", 40)
+    assert value("max(circle_kafka_brokers)") == 1
+    assert value("max(circle_api_processes)") == 1
+    assert value("sum(circle_dead_letters)") == 0
+    assert value("max(circle_oversold_places)") == 0
+
+
+def nothing_waits(value: Callable[[str], float], flow: str) -> bool:
+    """Whether a flow has no lag, in records and in seconds."""
+    return value(f'max(circle_lag_records{{flow="{flow}"}})') == value(f'max(circle_lag_seconds{{flow="{flow}"}})') == 0
 
 
 def test_each_alert_fires_by_its_fault_and_resolves(after_a_drop: Site) -> None:
