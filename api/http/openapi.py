@@ -182,6 +182,8 @@ def _operation(route: Route, by_shape: dict[str, Any], components: dict[str, Any
 
 
 def _operation_id(route: Route) -> str:
+    if route.operation:
+        return route.operation
     words = re.findall(r"[a-z]+", _PARAMETER.sub(r"by-\1", route.path).removeprefix("/v1"))
     return "_".join([route.method.lower(), *words])
 

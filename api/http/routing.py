@@ -197,6 +197,7 @@ class Route:
     problems: tuple[str, ...] = ()  # slugs in addition to those of every route of its kind
     idempotency_key: str = ""  # "", "optional" or "required"
     prefer: bool = False
+    operation: str = ""  # its name for generated clients, where the one of its path is another route's
     signature: str = ""  # the header that signs the body, for a route without a token
     media_type: str = "application/json"
     cacheable: bool = False  # holds no secrets: has an ETag, is compressed, and clients may keep it
