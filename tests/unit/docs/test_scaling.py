@@ -71,8 +71,8 @@ def test_the_page_and_performance_have_the_costs_that_are_sized_with() -> None:
     costs = MEASURED.cpu_us
     text = " ".join(text_of("ops/docs/performance.md").split())
     said = (
-        f"the API takes {costs['api']:.0f}, the worker {costs['reservations']:.0f}, the read side "
-        f"{costs['read-side']:.0f} and payments {costs['payments']:.0f}; PostgreSQL adds {costs['postgres']:.0f} and "
+        f"the API took {costs['api']:.0f}, the worker {costs['reservations']:.0f}, the read side "
+        f"{costs['read-side']:.0f} and payments {costs['payments']:.0f}; PostgreSQL added {costs['postgres']:.0f} and "
         f"Valkey {costs['redis']:.0f}."
     )
     assert said in text
