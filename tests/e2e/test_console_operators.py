@@ -150,7 +150,7 @@ async def test_an_alert_is_on_top_with_its_runbook_and_later_in_the_history(
         await firing.get_by_role("link", name="What to do: CircleDeadLetters").click()
         book = page.locator(".runbook")
         await expect(book.get_by_role("heading", name="CircleDeadLetters")).to_be_visible()
-        await expect(book).to_contain_text("Correct the cause, then circle dlq redrive")
+        await expect(book).to_contain_text("A command, a mail, or a payment that was given up: circle dlq redrive")
         rows = page.locator("tbody tr").filter(has_text="CircleDeadLetters: tickets.commands")
         await expect(rows.first).to_contain_text("fires")
         for letter in done(shop.http.get("/v1/operator/dead-letters", headers=shop.operator), 200)["items"]:

@@ -128,7 +128,11 @@ def test_a_command_of_no_reservation_is_followed_by_its_position(street: Street,
     )[1]["records"]  # fmt: skip
     code, found = circle("follow", created["position"], "--json")
     assert (code, found["reservation_id"]) == (0, "")
-    assert stages(found)[:2] == [("command", "CreateEvent", ""), ("decision", "EventCreated", "")]
+    assert stages(found)[:3] == [
+        ("http", "POST /v1/events", ""),
+        ("command", "CreateEvent", ""),
+        ("decision", "EventCreated", ""),
+    ]
 
 
 def test_a_request_that_nobody_knows_or_that_is_named_twice_is_said_so(circle: Circle) -> None:

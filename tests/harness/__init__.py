@@ -31,7 +31,7 @@ latecomers     people who ask over HTTP for a sold-out event, and repeat with th
 leftovers      ends every process that a test started.
 machines       the platform on many hosts, which a test takes away and brings back.
 mail_server    a real SMTP server: keeps mails, and answers as the test says.
-missing_tools  skips a test whose tool cannot be had, and fails it in a gate.
+missing_tools  skips a test whose tool cannot be had, and fails it where all tools are promised.
 native         the compiled twins, where there is a C compiler.
 openapi_tools  pinned linters and generators for the OpenAPI document.
 otlp_collector The receiver of OpenTelemetry's collector, which hands its spans to the test.

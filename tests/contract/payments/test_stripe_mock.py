@@ -1,7 +1,7 @@
 """Every call that we make, against Stripe's own description of its API: their mock server checks it.
 
-It is a Go program: without `go` these tests are skipped, and fail in a gate. With `go`, a build that fails is a
-failure.
+It is a Go program: without `go` these tests are skipped, or fail with CIRCLE_TOOLS=required. With `go`, a build that
+fails is a failure.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from ops.operate.reconcile import reconcile
 from ops.run.services.postgres import Postgres
 from ops.run.services.process import run_coroutine
 from pipelines.payments.providers.sandbox_books import SandboxBooks
+from pipelines.platform_settings import PlatformSettings
 from tests.harness.command_line import command_line
 from tests.harness.pooler import PgBouncer, as_shipped
 
@@ -166,7 +167,7 @@ async def test_a_comparison_with_the_providers_books_keeps_its_table_on_one_serv
     server: Postgres, transaction_mode: PgBouncer
 ) -> None:
     server_url = await asyncio.to_thread(server.create_database, "reconciled_pooled")
-    settings = Settings(postgres_url=transaction_mode.database_url(server_url.rpartition("/")[2]))
+    settings = PlatformSettings(postgres_url=transaction_mode.database_url(server_url.rpartition("/")[2]))
     await migrate(settings.postgres_url)
     now = int(time.time())
     for _ in range(2 * SERVERS):  # a table that was left behind would be there already
