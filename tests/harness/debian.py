@@ -1,7 +1,7 @@
 """Programs from Debian's packages: found on the PATH, else unpacked into the cache.
 
 A package is unpacked, not installed: no service is started, and no root is needed. Where neither works, a test is
-skipped, and says so; with CIRCLE_TOOLS=required it fails.
+skipped, and says so; with TEST_TOOLS=required it fails.
 """
 
 from __future__ import annotations

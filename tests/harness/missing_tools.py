@@ -1,6 +1,6 @@
 """What a test does where a tool cannot be had: it is skipped and says so, or it fails where all tools are promised.
 
-A machine with CIRCLE_TOOLS=required promises them. The gate needs Python, a JDK and Maven only, so it does not.
+A machine with TEST_TOOLS=required promises them. The gate needs Python, a JDK and Maven only, so it does not.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import pytest
 
-TOOLS, REQUIRED = "CIRCLE_TOOLS", "required"
+TOOLS, REQUIRED = "TEST_TOOLS", "required"
 
 
 def missing(what: str, env: Mapping[str, str] = os.environ) -> NoReturn:

@@ -1,6 +1,6 @@
 """Every call that we make, against Stripe's own description of its API: their mock server checks it.
 
-It is a Go program: without `go` these tests are skipped, or fail with CIRCLE_TOOLS=required. With `go`, a build that
+It is a Go program: without `go` these tests are skipped, or fail with TEST_TOOLS=required. With `go`, a build that
 fails is a failure.
 """
 
