@@ -47,7 +47,7 @@ class Latecomers:
     """An event with one place, which its first buyer holds. `asked` has each key with its person and its answer."""
 
     def __init__(self, organizer: Person, first: Person) -> None:
-        self.event = done(organizer.post("/v1/events", prefer="wait=20", json=EVENT), 201)["id"]
+        self.event = created(organizer)
         kinds = f"/v1/events/{self.event}/ticket-types"
         self.kind = done(organizer.post(kinds, prefer="wait=20", json=KIND), 201)["id"]
         done(organizer.post(f"/v1/events/{self.event}/publish", prefer="wait=20"), 200)
@@ -109,6 +109,19 @@ class Latecomers:
     def wait_until(self, answers: int) -> None:
         """Until so many have been asked."""
         assert wait_for(lambda: len(self.asked) >= answers, timeout_s=WAIT_S) is None, len(self.asked)
+
+
+def created(organizer: Person) -> str:
+    """The event's id. The request is repeated with its key until a worker has decided it: the tests before may have
+    killed the workers of its partition, whose sessions end first."""
+    answers, key = list[httpx.Response](), unique()
+
+    def decided() -> bool:
+        answers.append(organizer.post("/v1/events", key=key, prefer="wait=20", json=EVENT))
+        return answers[-1].status_code != 202
+
+    assert wait_for(decided, timeout_s=WAIT_S) is None, answers[-1].text
+    return str(done(answers[-1], 201)["id"])
 
 
 @contextmanager

@@ -33,7 +33,7 @@ PARTITION = 2
 Shown = list[tuple[str, dict[str, Any]]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def registry() -> Iterator[Apicurio]:
     with Apicurio() as running:
         yield running
