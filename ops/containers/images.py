@@ -91,6 +91,7 @@ def _stand_in(engine: Engine, name: str, say: Callable[[str], None]) -> None:
     shutil.rmtree(context, ignore_errors=True)
     shutil.copytree(SOURCES / name, context)
     STAGES[name](context)
+    readable(context)
     for definition in _definitions().values():
         build = definition["build"]
         if build["context"] != f"{STAGE}/{name}":
@@ -100,6 +101,18 @@ def _stand_in(engine: Engine, name: str, say: Callable[[str], None]) -> None:
         arguments = [word for key, value in build["args"].items() for word in ("--build-arg", f"{key}={value}")]
         target = ["--target", build["target"]] if "target" in build else []
         engine.docker("build", *arguments, *target, "--tag", definition["image"], str(context))
+
+
+def readable(context: Path) -> None:
+    """Let every user of an image read the files of a context and run its programs, with any umask of the clone."""
+    for path in (context, *context.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or _is_program(path) else 0o644)
+
+
+def _is_program(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4).startswith((b"#!", b"\x7fELF"))
 
 
 def _stage() -> Path:

@@ -53,6 +53,24 @@ def test_each_stand_in_has_its_sources_and_a_way_to_prepare_them() -> None:
         assert one["build"]["args"]["DEBIAN"].removeprefix(f"{PREFIX}debian:") in images.SUITES
 
 
+@pytest.mark.parametrize(
+    "file", [ROOT / "Dockerfile", *sorted(SOURCES.glob("*/Dockerfile"))], ids=lambda file: file.parent.name
+)
+def test_an_engine_without_buildkit_builds_each_image(file: Path) -> None:
+    assert re.findall(r"^(?:COPY|ADD|RUN) .*--(?:chmod|link|mount|parents)\b|<<", file.read_text(), re.MULTILINE) == []
+
+
+def test_every_user_of_an_image_reads_its_files_and_runs_its_programs(tmp_path: Path) -> None:
+    script, binary, text = tmp_path / "bin" / "run", tmp_path / "server", tmp_path / "settings"
+    script.parent.mkdir(mode=0o700)
+    for path, content in ((script, b"#!/bin/bash\n"), (binary, b"\x7fELF\x02"), (text, b"port=1\n")):
+        path.write_bytes(content)
+        path.chmod(0o600)
+    images.readable(tmp_path)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    assert modes == {"bin": 0o755, "run": 0o755, "server": 0o755, "settings": 0o644}
+
+
 def test_the_stand_ins_are_of_the_versions_that_they_stand_in_for() -> None:
     kafka = (SOURCES / "kafka" / "tools.xml").read_text()
     pinned = {name: f"<{name}>{version}<" for name, version in pins(kafka_jars.POM.read_text()).items()}
