@@ -177,7 +177,7 @@ def drop(
     rounds: Annotated[
         int,
         typer.Option(
-            help="Rounds in turns with a baseline; with --beside so many with it and without it.", min=1, max=20
+            help="Rounds of each: the drop and its baseline, or the drop with --beside and without it.", min=1, max=20
         ),
     ] = 3,
     warm_up_s: WarmUp = S_MAX,
