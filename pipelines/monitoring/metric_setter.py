@@ -147,6 +147,8 @@ class MetricSetter:
                 self._own[name] = value
 
     def _set(self, gauge: Gauge, series: Series) -> None:
+        if gauge not in self._series:
+            gauge.clear()  # an earlier setter of this process may have left series
         for labels, value in series.items():
             gauge.labels(*labels).set(value)
         for gone in self._series.get(gauge, set()) - set(series):
