@@ -1,7 +1,8 @@
 // Elements, numbers and times. No text is ever parsed as HTML.
-import { LOCALE } from "./texts.js";
+import { LOCALE, T } from "./texts.js";
 
 const SVG = "http://www.w3.org/2000/svg";
+const PRECISE = { year: "numeric", month: "short", day: "numeric", hour: "numeric", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 };
 
 export const $ = id => document.getElementById(id);
 
@@ -21,7 +22,7 @@ function filled(element, properties, children) {
     else if (value === true) element.setAttribute(name, "");
     else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
   }
-  element.append(...children.flat().filter(child => child !== null && child !== undefined));
+  element.append(...children.flat(Infinity).filter(child => child !== null && child !== undefined));
   return element;
 }
 
@@ -31,9 +32,14 @@ export const clock = text => new Date(text).toLocaleTimeString(LOCALE);
 export const moment = text => new Date(text).toLocaleString(LOCALE, { dateStyle: "medium", timeStyle: "medium" });
 export const soon = text => new Date(text).toLocaleString(LOCALE, { dateStyle: "medium", timeStyle: "short" });
 
+/** An instant with its milliseconds. */
+export const precise = text => new Date(text).toLocaleString(LOCALE, PRECISE);
+/** The console's word for a status or a state of the API. */
+export const word = name => T.words[name] || name;
+
 /** Replaces an element's children only if the new ones differ, so that focus and selection stay. */
 export function show(parent, ...children) {
-  const next = children.flat().filter(child => child !== null && child !== undefined);
+  const next = children.flat(Infinity).filter(child => child !== null && child !== undefined);
   const same = parent.childNodes.length === next.length && next.every((node, i) => node.isEqualNode && node.isEqualNode(parent.childNodes[i]));
   if (!same) parent.replaceChildren(...next);
 }
