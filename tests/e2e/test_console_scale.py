@@ -24,6 +24,7 @@ SEATS = 50_000
 WHOLE_BYTES_MAX = 60_000  # a byte for each seat, and its frame
 CHANGE_BYTES_MAX = 2_000  # of some seats
 AWAY_MS = 40_000  # the API's own limits for an answer, twice
+NAMES = {"kafka": "Kafka", "postgres": "PostgreSQL", "redis": "Redis"}
 VIEWS = ("#/overview", "#/alerts", "#/events", "#/topics", "#/groups", "#/follow", "#/letters", "#/requests")
 
 pytestmark = pytest.mark.timeout(600)
@@ -141,8 +142,8 @@ async def test_the_console_says_which_service_is_away_and_comes_back(
     service = {"kafka": stack.kafka, "postgres": stack.postgres, "redis": stack.valkey}[name]
     async with page_of(chromium, password=token, size=size) as (page, errors):
         await page.goto(f"{shop.url}/dashboard")
-        chip = page.locator("#health .chips li").filter(has_text=name)
-        await expect(chip).to_have_text(f"{name} answers")
+        chip = page.locator("#health .chips li").filter(has_text=NAMES[name])
+        await expect(chip).to_have_text(f"{NAMES[name]} answers")
         await asyncio.to_thread(service.pause)
         try:
             await expect(chip).to_contain_text("does not answer", timeout=AWAY_MS)
@@ -154,7 +155,7 @@ async def test_the_console_says_which_service_is_away_and_comes_back(
             assert await barriers(page) == []
         finally:
             await asyncio.to_thread(service.resume)
-        await expect(chip).to_have_text(f"{name} answers", timeout=AWAY_MS)
+        await expect(chip).to_have_text(f"{NAMES[name]} answers", timeout=AWAY_MS)
         for view, awaited in (("#/topics", "tbody tr"), ("#/events", "ul.list li"), ("#/groups", "tbody tr")):
             await page.goto(f"{shop.url}/dashboard{view}")
             await expect(page.locator(awaited).first).to_be_visible(timeout=AWAY_MS)

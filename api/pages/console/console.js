@@ -1,6 +1,6 @@
 // The console's frame: tabs by address, one live stream of the platform's state for all of them. At /dashboard the
 // browser has the operator's token; at /dashboard/sign-in an operator by role signs in first.
-import { T } from "./texts.js";
+import { PAGES, T } from "./texts.js";
 import { $, h, show } from "./dom.js";
 import { get, listen } from "./net.js";
 import { alerts } from "./alerts.js";
@@ -27,7 +27,7 @@ function route() {
   show($("tabs"), Object.keys(VIEWS).map(key => h("a", { href: `#/${key}`, "aria-current": key === name ? "page" : null }, T.tabs[key])));
   $("content").replaceChildren();
   view = VIEWS[name]($("content"), value);
-  document.title = `${T.tabs[name]} – ${T.title}`;
+  document.title = `${T.tabs[name]} – ${PAGES.console}`;
   if (platform) view.state(platform);
 }
 

@@ -1,6 +1,6 @@
 // One event's drop: sell-through, outcomes by reason, money, queue, requests by minute, the seat map filling in.
 import { T } from "./texts.js";
-import { card, facts, h, number, s, show, soon, table } from "./dom.js";
+import { card, facts, h, number, s, show, soon, table, word } from "./dom.js";
 import { chart } from "./chart.js";
 import { get, listen } from "./net.js";
 import { seatLegend, seatMap } from "./seats.js";
@@ -22,10 +22,10 @@ export function drop(parent, eventId, path) {
     if (!ended) timer = setTimeout(read, SALES_EVERY_MS);
   }
   function all() {
-    heading.textContent = sales.title; about.textContent = `${sales.status}, ${soon(sales.starts_at)}`;
+    heading.textContent = sales.title; about.textContent = `${word(sales.status)}, ${soon(sales.starts_at)}`;
     show(bars, sales.ticket_types.map(bar));
     show(outcomes, sales.outcomes.length ? table(T.outcomes, [[T.outcome], [T.reason], [T.reservationsColumn, true], [T.placesColumn, true]],
-      [...sales.outcomes].sort((a, b) => b.reservations - a.reservations).map(one => [one.status, one.reason, number(one.reservations), number(one.places)])) : h("p", { class: "soft" }, T.noOutcomes));
+      [...sales.outcomes].sort((a, b) => b.reservations - a.reservations).map(one => [word(one.status), one.reason, number(one.reservations), number(one.places)])) : h("p", { class: "soft" }, T.noOutcomes));
     show(money, sales.money.length ? table(T.money, [[T.taken, true], [T.givenBack, true], [T.heldMoney, true]],
       sales.money.map(one => [one.taken_text, one.given_back_text, one.held_text])) : h("p", { class: "soft" }, T.noMoney));
     show(queue, facts([[number(sales.waiting), T.waitingList], ...(sales.commands_waiting === null ? [] : [[number(sales.commands_waiting), T.commandsWaiting]])]));
@@ -54,5 +54,5 @@ function bar(type) {
     s("svg", { class: "bar", viewBox: "0 0 1000 16", preserveAspectRatio: "none", role: "img", "aria-label": T.barText(type.sold, type.held, type.available, type.total) }, drawn),
     h("p", { class: "legend" }, parts.filter(([name, n]) => n || name === "sold" || name === "held").map(([name, n, text]) => h("span", {}, h("i", { class: name }), `${number(n)} ${text}`)),
       h("span", {}, h("i", { class: "free" }), `${number(type.available)} ${T.available}`),
-      h("span", {}, type.total ? `${Math.round(type.sold / type.total * 1000) / 10} %` : "")));
+      h("span", {}, type.total ? T.percentSold(Math.round(type.sold / type.total * 1000) / 10) : "")));
 }

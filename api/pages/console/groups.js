@@ -1,6 +1,6 @@
 // Groups and partitions: who reads which topic, and how far behind each is. Read again every ten seconds while seen.
 import { T } from "./texts.js";
-import { card, h, number, show, table } from "./dom.js";
+import { card, h, number, show, table, word } from "./dom.js";
 import { get } from "./net.js";
 
 const X = T.groups, EVERY_MS = 10000;
@@ -15,7 +15,7 @@ export function groups(main) {
         const { items } = await get("/v1/operator/groups");
         note.textContent = items.length ? "" : X.nothing;
         show(view, table(X.heading, [[X.group], [X.topic], [X.state], [X.members, true], [X.lag, true], [X.seconds, true]],
-          items.map(one => [one.name, one.topic, one.state.toLowerCase(), number(one.members.length), one.unknown ? "?" : number(one.lag_records), T.seconds(number(one.lag_seconds))])),
+          items.map(one => [one.name, one.topic, word(one.state.toLowerCase()), number(one.members.length), one.unknown ? "?" : number(one.lag_records), T.seconds(number(one.lag_seconds))])),
         items.map(one => [h("h3", {}, X.partitionsOf(one.name)), one.unknown ? h("p", { class: "note" }, one.unknown) : table(X.partitionsOf(one.name), [[X.partition, true], [X.next, true], [X.end, true], [X.lag, true], [X.seconds, true], [X.member]],
           one.partitions.map(part => [number(part.partition), part.next_offset === null ? "–" : number(part.next_offset), number(part.end), number(part.lag_records), T.seconds(number(part.lag_seconds)), part.member]))]));
       } catch (error) { note.textContent = T.failed(error.message); }

@@ -1,14 +1,14 @@
 // Health and alerts: always on top of the console.
-import { T } from "./texts.js";
+import { PAGES, T } from "./texts.js";
 import { h, clock, show } from "./dom.js";
 import { runbookLink } from "./alerts.js";
 
 export function health(parent, platform) {
   const services = Object.entries(platform.services).map(([name, check]) =>
-    h("li", {}, h("span", { class: check.ok ? "mark" : "mark bad" }), `${name} ${check.ok ? T.ready : T.notReady(check.detail)}`));
+    h("li", {}, h("span", { class: check.ok ? "mark" : "mark bad" }), check.ok ? T.ready(T.services[name] || name) : T.notReady(T.services[name] || name, check.detail)));
   const dying = Object.entries(platform.dying).map(([flow, one]) =>
     h("li", {}, h("span", { class: "mark bad" }), T.dying(flow, one.deaths)));
-  show(parent, h("h2", { class: "hidden" }, T.health), h("ul", { class: "chips" }, services, dying), alerts(platform.alerts));
+  show(parent, h("h2", { class: "hidden" }, PAGES.health), h("ul", { class: "chips" }, services, dying), alerts(platform.alerts));
 }
 
 function alerts(firing) {

@@ -1,4 +1,6 @@
 // Requests and live streams. A stream that breaks begins again, with pauses that grow to ten seconds.
+import { T } from "./texts.js";
+
 const PAUSE_MS = 500, PAUSE_MS_MAX = 10000;
 let token = "";
 
@@ -13,7 +15,7 @@ let refused = () => {};
 export function whenRefused(listener) { refused = listener; }
 
 export class Refused extends Error {
-  constructor(status, problem) { super((problem && (problem.detail || problem.title)) || `status ${status}`); this.status = status; this.problem = problem || {}; }
+  constructor(status, problem) { super((problem && (problem.detail || problem.title)) || T.answerStatus(status)); this.status = status; this.problem = problem || {}; }
 }
 
 const address = path => location.origin + path;

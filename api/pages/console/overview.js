@@ -6,13 +6,14 @@ import { get } from "./net.js";
 import { agesGrown, latencyBetween, nodes, quantileOf, topology } from "./topology.js";
 
 const RATE_OVER_MS = 8000;  // monitoring reports every five seconds
+const RANGES = ["hour", "day"];
 const STAGES = ["decided", "persisted", "mailed"];
 let samples = [], range = "hour", step = 5, states = [], bounds = [];
 
 export function overview(main) {
   const edges = h("ol", { class: "topology" }), away = h("p", { class: "note", hidden: true }, T.monitoringAway);
   const totals = h("div"), requests = h("div"), verifier = h("div"), charts = h("div");
-  const select = h("select", { id: "range" }, ["hour", "day"].map(one => h("option", { value: one, selected: one === range }, T[one])));
+  const select = h("select", { id: "range" }, RANGES.map(one => h("option", { value: one, selected: one === range }, T[one])));
   select.addEventListener("change", () => { range = select.value; samples = []; figures(charts); });
   show(main,
     card("", T.topology, h("p", { class: "soft" }, T.topologyNote), away, edges),

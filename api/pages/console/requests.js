@@ -1,6 +1,6 @@
 // The slowest requests of the last ten minutes, with their traces.
 import { T } from "./texts.js";
-import { card, clock, h, show, table } from "./dom.js";
+import { card, clock, h, number, show, table } from "./dom.js";
 import { get } from "./net.js";
 
 const X = T.slow, EVERY_MS = 5000;
@@ -15,7 +15,7 @@ export function requests(main) {
         const { items } = await get("/v1/operator/slow-requests");
         state.textContent = items.length ? "" : X.nothing;
         show(view, items.length ? table(X.heading, [[X.at], [X.route], [X.status, true], [X.took, true], [X.trace]],
-          items.map(one => [clock(one.at * 1000), `${one.method} ${one.route}`, String(one.status), `${Math.round(one.seconds * 1000)} ms`, one.trace])) : null);
+          items.map(one => [clock(one.at * 1000), `${one.method} ${one.route}`, String(one.status), T.milliseconds(number(Math.round(one.seconds * 1000))), one.trace])) : null);
       } catch (error) { state.textContent = T.failed(error.message); }
     }
     if (!ended) timer = setTimeout(read, EVERY_MS);

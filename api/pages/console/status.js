@@ -1,5 +1,5 @@
 // The public status: whether selling works, which services answer, which dataflows keep dying, and since when.
-import { T } from "./texts.js";
+import { PAGES, T } from "./texts.js";
 import { $, card, h, moment, show, table } from "./dom.js";
 import { get } from "./net.js";
 
@@ -7,8 +7,7 @@ const X = T.status, EVERY_MS = 3000, main = $("content"), connection = $("connec
 const verdict = h("p", { role: "status" }), details = h("p", { class: "soft" }), services = h("div"), dataflows = h("div");
 let timer = 0;
 
-document.title = X.title;
-show(main, h("section", { class: "card", "aria-label": X.title }, verdict, details), card("half", X.services, services), card("half", X.dataflows, dataflows));
+show(main, h("section", { class: "card", "aria-label": PAGES.status }, verdict, details), card("half", X.services, services), card("half", X.dataflows, dataflows));
 
 const word = (value, good) => value === null ? h("span", { class: "warn" }, X.unknownWord) : h("span", { class: value === good ? "good" : "bad" }, value ? X.yes : X.no);
 const since = time => time === null ? "–" : moment(time);
@@ -19,7 +18,7 @@ function draw(status) {
   verdict.textContent = status.selling ? X.selling : X.notSelling;
   details.textContent = `${X.since(moment(status.since))}. ${X.seen(moment(status.at))}`;
   show(services, table(X.services, [[X.service], [X.answers], [X.sinceColumn]],
-    status.services.map(one => [X.names[one.name] || one.name, word(one.answers, true), since(one.since)])));
+    status.services.map(one => [T.services[one.name] || one.name, word(one.answers, true), since(one.since)])));
   show(dataflows, table(X.dataflows, [[X.dataflow], [X.dying], [X.sinceColumn]],
     status.dataflows.map(one => [one.name, word(one.keeps_dying, false), since(one.since)])));
 }

@@ -1,15 +1,37 @@
 // Every text of the console in one place, for translation. A function takes the values that stand in its text.
-export const LOCALE = "en";
+// The API writes the texts of PAGES into its HTML files: PAGES is JSON.
+export const PAGES = {
+  "lang": "en",
+  "console": "General Circle: console",
+  "brand": "General Circle",
+  "sales_title": "General Circle: sales of an event",
+  "sales": "Sales",
+  "status": "General Circle: status",
+  "skip": "Skip to the content",
+  "parts": "Parts of the console",
+  "health": "Health and alerts",
+  "loading": "This page is loading. If it stays so, reload it.",
+  "no_script": "This page needs JavaScript. These pages do not:",
+  "metrics": "metrics",
+  "readiness": "readiness"
+};
+export const LOCALE = PAGES.lang;
 export const T = {
-  title: "General Circle: console",
+  // What the API calls a status or a state, by its word.
+  words: {
+    draft: "draft", published: "published", ended: "ended", deleted: "deleted", held: "held", confirmed: "confirmed", rejected: "rejected",
+    expired: "expired", released: "released", cancelled: "cancelled", stable: "stable", empty: "empty", dead: "dead",
+    preparing_rebalancing: "rebalancing", completing_rebalancing: "rebalancing", unknown: "unknown",
+  },
   tabs: { overview: "Overview", alerts: "Alerts", events: "Events", topics: "Topics", groups: "Groups", follow: "Follow", letters: "Dead letters", requests: "Requests" },
   live: "live", connecting: "connecting …", away: "The platform does not answer. This page tries again.",
   refused: "The platform refused this page. Open it again with the operator's token, or sign in at /dashboard/sign-in.",
   now: "now", none: "none", unknown: "unknown", ofAll: total => `of ${total}`,
-  ready: "answers", notReady: detail => `does not answer: ${detail}`,
+  services: { kafka: "Kafka", redis: "Redis", postgres: "PostgreSQL" },
+  ready: name => `${name} answers`, notReady: (name, detail) => `${name} does not answer: ${detail}`,
   dying: (flow, deaths) => `${flow} keeps dying: ${deaths} times lately`,
   noAlerts: "No alert fires.", alertsUnknown: "PostgreSQL does not answer, so alerts cannot be read.",
-  alertSince: time => `since ${time}`, alertHistory: "History of alerts", health: "Health and alerts",
+  alertSince: time => `since ${time}`, alertHistory: "History of alerts", 
   alerts: {
     heading: "Alerts", note: "The latest first, those that have resolved too.", nothing: "No alert has fired yet.", state: "state", alert: "alert", summary: "what is wrong", fired: "fired", resolved: "resolved",
     runbook: "what to do", runbookOf: alert => `What to do: ${alert}`, close: "Close", states: { firing: "fires", resolved: "resolved" },
@@ -17,7 +39,8 @@ export const T = {
   monitoringAway: "Monitoring does not report. Lags and totals below are missing until it runs again.",
   topology: "From a request to its effects", topologyNote: "Each box reads from the one before it. Lag is what waits at its entrance. Half / 99 % is the latency of half, and of 99 %, of the requests or records.",
   rate: "rate", lag: "lag", waits: "oldest waits", position: "records",
-  perSecond: rate => `${rate}/s`, records: n => `${n} records`, seconds: s => `${s} s`,
+  perSecond: rate => `${rate}/s`, records: n => `${n} records`, seconds: s => `${s} s`, milliseconds: ms => `${ms} ms`,
+  upTo: time => `≤ ${time}`, over: time => `> ${time}`, answerStatus: status => `status ${status}`,
   stalled: "Stalled", slow: "Behind", flowing: "Flows",
   nodes: {
     http: ["HTTP", "requests answered"], commands: ["Commands", "accepted on the log"],
@@ -43,6 +66,7 @@ export const T = {
   events: "Events", search: "Search", searchEvents: "Search events", more: "Show more", noEvents: "No event is published yet. circle demo runs a whole drop.",
   noMatches: "No event has these words.", choose: "Choose an event.",
   sales: "Sales", sellThrough: "Sell-through", places: n => `${n} places`, available: "available", locked: "locked", blocked: "blocked", free: "free",
+  percentSold: n => `${n} % sold`,
   barText: (sold, held, free, total) => `${sold} sold, ${held} held, ${free} available of ${total}`,
   outcomes: "Outcomes", outcome: "outcome", reason: "reason", reservationsColumn: "reservations", placesColumn: "places", noOutcomes: "No one has asked for a place yet.",
   money: "Money", taken: "taken", givenBack: "given back", heldMoney: "held, not paid", noMoney: "No payment yet.",
@@ -78,9 +102,9 @@ export const T = {
     tables: { webhook_deliveries: "webhook call", direct_messages: "message", account_mails: "mail" }, sure: "This writes to the log, and the audit log notes it.",
   },
   status: {
-    title: "General Circle: status", selling: "Selling works.", notSelling: "Selling does not work at the moment.", unknown: "No process answers, so whether selling works is unknown.", since: time => `since ${time}`,
+    selling: "Selling works.", notSelling: "Selling does not work at the moment.", unknown: "No process answers, so whether selling works is unknown.", since: time => `since ${time}`,
     services: "Services", service: "service", answers: "answers", dataflows: "Dataflows", dataflow: "dataflow", dying: "keeps dying", sinceColumn: "since", yes: "yes", no: "no", unknownWord: "unknown",
-    seen: time => `Seen at ${time}. This page looks again by itself.`, names: { kafka: "Kafka", redis: "Redis", postgres: "PostgreSQL" },
+    seen: time => `Seen at ${time}. This page looks again by itself.`,
   },
   slow: { heading: "Slowest requests", note: "Of the last ten minutes, of every API process.", route: "route", status: "status", took: "took", at: "at", trace: "trace", nothing: "No request was slow.", },
 };

@@ -79,7 +79,7 @@ export function latencyBetween(now, before) {
   return { rate, half: quantile(.5), most: quantile(.99) };
 }
 
-const bounded = (bound, last) => bound === null || bound === undefined ? `> ${last} s` : `≤ ${bound < 1 ? `${bound * 1000} ms` : `${bound} s`}`;
+const bounded = (bound, last) => bound === null || bound === undefined ? T.over(T.seconds(last)) : T.upTo(bound < 1 ? T.milliseconds(bound * 1000) : T.seconds(bound));
 
 /** Median and 99th percentile of the ages at a stage's end between two states; null before the first record. */
 function agesBetween(now, before, stage) {
