@@ -1,8 +1,10 @@
-"""Reads the pages of the repository: their text, tables, code blocks, headings and links."""
+"""Reads the pages of the repository: their text, tables, code blocks, headings and links; and parses its modules."""
 
 from __future__ import annotations
 
+import ast
 import re
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
@@ -20,6 +22,12 @@ PAGES = tuple(
 def text_of(name: str) -> str:
     """A page by its path from the root."""
     return (ROOT / name).read_text()
+
+
+@cache
+def tree_of(text: str) -> ast.Module:
+    """The tree of a module's text, parsed once for all tests of a process: change none of it. Raises SyntaxError."""
+    return ast.parse(text)
 
 
 def section(text: str, heading: str) -> str:
@@ -69,7 +77,14 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+@cache
 def source_text() -> str:
     """Every line of ours that is no page and no test."""
     files = (path for top in SOURCES for path in sorted((ROOT / top).rglob("*")))
     return "\n".join(path.read_text() for path in files if path.suffix in {".py", ".sql", ".lua", ".json"})
+
+
+@cache
+def source_words() -> frozenset[str]:
+    """Every word of `source_text`; a name is one."""
+    return frozenset(re.findall(r"\w+", source_text()))

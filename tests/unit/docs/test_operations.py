@@ -22,7 +22,18 @@ from pipelines.flows import READ_SIDE_BRANCHES, Flow
 from pipelines.notifications.webhooks import turns
 from schemas.generate import FAMILIES
 from schemas.topics import DEAD_LETTER_SUFFIX, all_topics
-from tests.unit.docs.pages import PAGES, ROOT, SOURCES, blocks, rows, section, source_text, text_of
+from tests.unit.docs.pages import (
+    PAGES,
+    ROOT,
+    SOURCES,
+    blocks,
+    rows,
+    section,
+    source_text,
+    source_words,
+    text_of,
+    tree_of,
+)
 
 PAGE = text_of("ops/docs/operations.md")
 TOPICS = all_topics(PARTITIONS_DEFAULT)
@@ -44,7 +55,7 @@ def actions() -> dict[str, set[str]]:
     """Every action that is logged as a warning or worse: action to levels."""
     found: dict[str, set[str]] = {}
     for path in (path for top in SOURCES for path in (ROOT / top).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path.read_text())):
             match node:
                 case ast.Call(
                     func=ast.Attribute(value=ast.Name(id="log") | ast.Attribute(attr="log"), attr=level),
@@ -144,9 +155,9 @@ def test_the_rebuild_empties_every_derived_table_but_the_providers_books() -> No
 
 @pytest.mark.parametrize("page", [str(page.relative_to(ROOT)) for page in PAGES])
 def test_exceptions_and_constants_that_pages_name_exist(page: str) -> None:
-    source = source_text()
+    words = source_words()
     for name in set(re.findall(r"`(?!CIRCLE_)([A-Z][A-Za-z]+[a-z][A-Z]\w+|[A-Z]+_[A-Z_]+)`", text_of(page))):
-        assert re.search(rf"\b{name}\b", source), f"{page}: {name} is not in the code"
+        assert name in words, f"{page}: {name} is not in the code"
 
 
 def test_the_shares_of_webhook_calls_are_told_with_their_figures() -> None:
@@ -184,7 +195,7 @@ IN_OTHER_TABLES = {  # by the tables of shares and of other bounds
 def test_whoever_makes_a_pool_or_a_queue_tells_how_it_is_shared() -> None:
     found = set()
     for path in (path for top in ("api", "connectors", "pipelines", "sinks") for path in (ROOT / top).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path.read_text())):
             if isinstance(node, ast.Call):
                 name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
                 if name in BOUNDED:

@@ -10,7 +10,7 @@ import pytest
 
 from ops.migrations.tables import DERIVED_TABLES, KEPT_TABLES, OUTBOUND_TABLES
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS
-from tests.unit.docs.pages import ROOT, text_of
+from tests.unit.docs.pages import ROOT, text_of, tree_of
 
 FILES_MAX = 15
 HANDED_OVER = re.compile(r"^→ `([\w.]+)`$", re.MULTILINE)
@@ -28,7 +28,7 @@ NAMES = [
 def names_in(file: str) -> set[str]:
     """Every function and class at the top of a file, and every method as `Class.method`."""
     names = set()
-    for node in ast.parse((ROOT / file).read_text()).body:
+    for node in tree_of((ROOT / file).read_text()).body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             names.add(node.name)
         if isinstance(node, ast.ClassDef):

@@ -10,8 +10,7 @@ import importlib
 import inspect
 import re
 from collections import defaultdict
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -20,7 +19,7 @@ import pytest
 from ops.proof.demo.crowd import Crowd
 from schemas import facts as f
 from schemas.ids import Position
-from tests.unit.docs.pages import ROOT, SOURCES
+from tests.unit.docs.pages import ROOT, SOURCES, tree_of
 
 POSITIONAL_MAX = 4  # with more of them, a swap of two passes the type checker
 PROGRAMS = (  # scripts, which no module imports
@@ -73,20 +72,26 @@ def positional(made: type) -> int:
     return sum(one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in parameters)
 
 
-def crowded_calls(text: str, module: ModuleType | SimpleNamespace) -> Iterator[tuple[int, str, bool]]:
-    """Line and class of each call with too many positional arguments, and whether it has a star."""
-    for call in ast.walk(ast.parse(text)):
-        if isinstance(call, ast.Call) and is_ours(made := value_of(call.func, module)):
+def crowded_calls(text: str, module: Callable[[], ModuleType | SimpleNamespace]) -> Iterator[tuple[int, str, bool]]:
+    """Line and class of each call with too many positional arguments, and whether it has a star.
+
+    `module` imports it, which takes time: only for a text with such calls.
+    """
+    for call in ast.walk(tree_of(text)):
+        if isinstance(call, ast.Call):
             plain = sum(not isinstance(one, ast.Starred) for one in call.args)
             starred = plain < len(call.args)
-            if plain > POSITIONAL_MAX or (starred and positional(made) > POSITIONAL_MAX):
+            if not starred and plain <= POSITIONAL_MAX:
+                continue
+            made = value_of(call.func, module())
+            if is_ours(made) and (plain > POSITIONAL_MAX or positional(made) > POSITIONAL_MAX):
                 yield call.lineno, made.__name__, starred
 
 
 def crowded_in(name: str) -> Iterator[tuple[int, str, bool]]:
-    module = importlib.import_module(name)
-    assert module.__file__ is not None
-    return crowded_calls(Path(module.__file__).read_text(encoding="utf-8"), module)
+    path = ROOT / name.replace(".", "/")
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return crowded_calls(path.read_text(encoding="utf-8"), lambda: importlib.import_module(name))
 
 
 @pytest.mark.parametrize("name", modules_of(*SOURCES, "tests"))
@@ -115,9 +120,8 @@ def test_each_allowed_call_with_a_star_is_there() -> None:
     ],
 )
 def test_a_crowded_call_of_a_record_or_a_plain_class_is_found_and_one_with_a_star(text: str, found: list[str]) -> None:
-    assert [
-        made for _line, made, _starred in crowded_calls(text, SimpleNamespace(f=f, Crowd=Crowd, Position=Position))
-    ] == found
+    module = SimpleNamespace(f=f, Crowd=Crowd, Position=Position)
+    assert [made for _line, made, _starred in crowded_calls(text, lambda: module)] == found
 
 
 def singular(name: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.docs.pages import ROOT, SOURCES
+from tests.unit.docs.pages import ROOT, SOURCES, tree_of
 
 
 def silent(tree: ast.Module) -> Iterator[str]:
@@ -34,7 +34,7 @@ def test_each_public_function_and_class_has_a_docstring(top: str) -> None:
     found = {
         str(path.relative_to(ROOT)): names
         for path in sorted((ROOT / top).rglob("*.py"))
-        if (names := list(silent(ast.parse(path.read_text(encoding="utf-8")))))
+        if (names := list(silent(tree_of(path.read_text(encoding="utf-8")))))
     }
     assert found == {}
 
@@ -51,7 +51,7 @@ def test_each_public_function_and_class_has_a_docstring(top: str) -> None:
     ],
 )
 def test_a_public_name_without_a_docstring_is_found(text: str) -> None:
-    assert len(list(silent(ast.parse(text)))) == 1
+    assert len(list(silent(tree_of(text)))) == 1
 
 
 @pytest.mark.parametrize(
@@ -64,4 +64,4 @@ def test_a_public_name_without_a_docstring_is_found(text: str) -> None:
     ],
 )
 def test_a_private_name_and_a_documented_one_are_not_found(text: str) -> None:
-    assert list(silent(ast.parse(text))) == []
+    assert list(silent(tree_of(text))) == []

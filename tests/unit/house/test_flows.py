@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.docs.pages import ROOT
+from tests.unit.docs.pages import ROOT, tree_of
 
 BUILD_BEFORE_LINE = 60  # a screen
 BUILD_LINES_MAX = 12
@@ -26,7 +26,7 @@ def test_a_dataflow_is_built_in_a_flow_py_and_nowhere_else() -> None:
 
 @pytest.mark.parametrize("path", FLOWS, ids=lambda path: path.parent.name)
 def test_a_flow_opens_with_its_picture(path: Path) -> None:
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path.read_text())
     assert "──▶" in (ast.get_docstring(tree) or ""), "its docstring draws the flow"
     build = first_definition(tree)
     assert isinstance(build, ast.FunctionDef), "nothing stands before the picture"

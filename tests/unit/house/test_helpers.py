@@ -11,7 +11,7 @@ from functools import cache
 
 import pytest
 
-from tests.unit.docs.pages import ROOT, SOURCES
+from tests.unit.docs.pages import ROOT, SOURCES, tree_of
 
 ONE_HOME = {
     "offset_of": "connectors/log_reader.py",
@@ -51,7 +51,7 @@ OWN_POSITIONS = {
 @cache
 def modules() -> tuple[tuple[str, ast.Module], ...]:
     paths = [path for top in SOURCES for path in sorted((ROOT / top).rglob("*.py"))]
-    return tuple((str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8"))) for path in paths)
+    return tuple((str(path.relative_to(ROOT)), tree_of(path.read_text(encoding="utf-8"))) for path in paths)
 
 
 def names_made(tree: ast.Module) -> Iterator[str]:
@@ -133,7 +133,7 @@ def test_a_position_becomes_text_in_one_module() -> None:
 
 def test_the_scan_finds_positions_and_nothing_else() -> None:
     def found(text: str) -> int:
-        return len(positions_written(ast.parse(text)))
+        return len(positions_written(tree_of(text)))
 
     assert found('f"{at.partition}-{at.offset}-{at.index}"') == 1
     assert found("""f"at {row['partition']}-{place[0]}: {what}" """) == 1
@@ -226,8 +226,8 @@ def test_units_of_time_are_converted_by_name() -> None:
 
 def test_a_conversion_by_hand_is_found() -> None:
     for text in ("lag_ms / 1_000", "int(time() * 1000)", "us // 1_000 // 60", "seconds + micros / 1e6"):
-        assert len(conversions(ast.parse(text))) == 1, text
-    assert conversions(ast.parse("options.seed * 1_000 + number")) == []
+        assert len(conversions(tree_of(text))) == 1, text
+    assert conversions(tree_of("options.seed * 1_000 + number")) == []
 
 
 SAME_BY_CHANCE = {
@@ -300,5 +300,5 @@ def test_no_number_has_its_name_in_two_modules() -> None:
 
 
 def test_a_number_is_found_however_it_is_written() -> None:
-    tree = ast.parse("_DAY_MS: Final = 24 * 60 * 60 * 1_000\nLEAST, MOST = -(2**63), 2**63 - 1\nNAME = 'x'\nalso = 3")
+    tree = tree_of("_DAY_MS: Final = 24 * 60 * 60 * 1_000\nLEAST, MOST = -(2**63), 2**63 - 1\nNAME = 'x'\nalso = 3")
     assert dict(numbers_made(tree)) == {"DAY_MS": 86_400_000, "LEAST": -(2**63), "MOST": 2**63 - 1}

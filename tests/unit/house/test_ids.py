@@ -17,7 +17,7 @@ from schemas.commands import COMMANDS
 from schemas.facts import FACTS
 from schemas.field_types import plain
 from schemas.notifications import NOTIFICATIONS
-from tests.unit.docs.pages import ROOT, SOURCES
+from tests.unit.docs.pages import ROOT, SOURCES, tree_of
 
 NOT_OURS = {
     "step_id",  # Bytewax's
@@ -68,7 +68,7 @@ def untyped_in(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def found_in(text: str) -> list[str]:
-    return [name for _, name in sorted(untyped_in(ast.parse(text)))]
+    return [name for _, name in sorted(untyped_in(tree_of(text)))]
 
 
 @pytest.mark.parametrize("top", SOURCES)
@@ -78,7 +78,7 @@ def test_no_id_is_a_plain_text(top: str) -> None:
     found = [
         f"{path.relative_to(ROOT)}:{line} {name}"
         for path in paths
-        for line, name in untyped_in(ast.parse(path.read_text(encoding="utf-8")))
+        for line, name in untyped_in(tree_of(path.read_text(encoding="utf-8")))
     ]
     assert found == []
 

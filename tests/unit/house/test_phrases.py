@@ -16,7 +16,7 @@ import pytest
 
 from schemas.commands import COMMANDS
 from schemas.facts import FACTS
-from tests.unit.docs.pages import PAGES, ROOT, SOURCES, rows, section, text_of
+from tests.unit.docs.pages import PAGES, ROOT, SOURCES, rows, section, text_of, tree_of
 
 PHRASES = [phrase.strip() for cells in rows(section(text_of("GLOSSARY.md"), "Retired phrases"))
            for phrase in cells[0].split(",")]  # fmt: skip
@@ -53,7 +53,7 @@ def prose_of(path: Path) -> Iterator[str]:
     if path.suffix == ".sql":
         yield from re.findall(r"--.*", text)
         return
-    yield from docstrings(ast.parse(text))
+    yield from docstrings(tree_of(text))
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             yield token.string
@@ -81,7 +81,7 @@ def messages(tree: ast.Module) -> Iterator[str]:
 
 def retired_messages(path: Path) -> list[str]:
     """The messages of a module with a retired phrase, in the order of their texts."""
-    found = messages(ast.parse(path.read_text(encoding="utf-8")))
+    found = messages(tree_of(path.read_text(encoding="utf-8")))
     return sorted(text for text in found if RETIRED.search(without_code(text)))
 
 
@@ -94,6 +94,8 @@ def texts_outside_python() -> list[Path]:
 
 def retired_in(path: Path) -> list[str]:
     """The retired phrases in a file's prose."""
+    if not RETIRED.search(path.read_text(encoding="utf-8")):
+        return []
     return [phrase for text in prose_of(path) for phrase in RETIRED.findall(without_code(text))]
 
 

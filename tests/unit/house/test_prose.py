@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.docs.pages import ROOT, SOURCES
+from tests.unit.docs.pages import ROOT, SOURCES, tree_of
 from tests.unit.house.test_statuses import name_of
 
 PROSE = ("detail", "error", "reason", "message")
@@ -69,7 +69,7 @@ def parsed(tree: ast.AST) -> Iterator[int]:
 
 
 def found_in(text: str) -> list[int]:
-    return sorted(parsed(ast.parse(text)))
+    return sorted(parsed(tree_of(text)))
 
 
 def imported_by(tree: ast.AST) -> set[str]:
@@ -123,7 +123,7 @@ def test_former_words_are_read_only_where_facts_and_letters_without_fields_arriv
     importing: dict[str, set[str]] = {module: set() for module in FORMER}
     for top in SOURCES:
         for path in sorted((ROOT / top).rglob("*.py")):
-            for module in imported_by(ast.parse(path.read_text(encoding="utf-8"))) & set(FORMER):
+            for module in imported_by(tree_of(path.read_text(encoding="utf-8"))) & set(FORMER):
                 importing[module].add(str(path.relative_to(ROOT)))
     assert importing == FORMER
 
@@ -172,4 +172,4 @@ def test_each_way_to_import_a_module_is_seen() -> None:
         "from schemas import former_details",
         "from schemas.former_details import x",
     )
-    assert all("schemas.former_details" in imported_by(ast.parse(way)) for way in ways)
+    assert all("schemas.former_details" in imported_by(tree_of(way)) for way in ways)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.docs.pages import ROOT
+from tests.unit.docs.pages import ROOT, tree_of
 
 PURE = ("pipelines/reservations/core", "pipelines/history")
 IMPURE_CALLS = {
@@ -24,7 +24,7 @@ PACKAGE_OF = {"pipelines": ("history", "reservations"), "pipelines/reservations"
 def calls_out(text: str) -> list[str]:
     """The calls that read a clock, chance, a file or the process."""
     found = []
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(tree_of(text)):
         if isinstance(node, ast.Call):
             name = getattr(node.func, "id", getattr(node.func, "attr", ""))
             if name in IMPURE_CALLS:

@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from tests.unit.docs.pages import ROOT
+from tests.unit.docs.pages import ROOT, tree_of
 
 TABLE = "api/routes/table.py"
 ROUTES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "api/routes").glob("*.py"))
@@ -18,7 +18,7 @@ MODULES = sorted(
 def route_modules_in(text: str) -> set[str]:
     """The modules of `api.routes` that a module imports."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(tree_of(text)):
         if isinstance(node, ast.Import):
             found |= {one.name for one in node.names if one.name.startswith("api.routes")}
         if isinstance(node, ast.ImportFrom) and node.module is not None:

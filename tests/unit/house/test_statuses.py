@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from schemas import reasons, statuses
-from tests.unit.docs.pages import ROOT, SOURCES
+from tests.unit.docs.pages import ROOT, SOURCES, tree_of
 
 STATUS_LIKE = ("status", "kind", "outcome", "reason", "origin", "payment", "answer", "channel", "stage", "result")
 SCHEMA_TYPES = {"string", "long", "int", "null"}  # Avro's own words for types, which no record of ours has as a status
@@ -159,14 +159,9 @@ def our_parameters() -> Parameters:
     """The parameters of all functions and classes in our sources."""
     found: dict[str, list[list[str]]] = defaultdict(list)
     for path in (path for top in SOURCES for path in sorted((ROOT / top).rglob("*.py"))):
-        for name, names in parameters_in(tree_of(path)):
+        for name, names in parameters_in(tree_of(path.read_text(encoding="utf-8"))):
             found[name].append(names)
     return found
-
-
-@cache
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def lines_in(tree: ast.AST, parameters: Parameters, *, foreign: bool = False) -> list[int]:
@@ -177,8 +172,12 @@ def lines_in(tree: ast.AST, parameters: Parameters, *, foreign: bool = False) ->
     return sorted({line for line, words in found if words})
 
 
+def lines_at(path: Path, *, foreign: bool = False) -> list[int]:
+    return lines_in(tree_of(path.read_text(encoding="utf-8")), our_parameters(), foreign=foreign)
+
+
 def found_in(text: str) -> list[int]:
-    tree = ast.parse(text)
+    tree = tree_of(text)
     return lines_in(tree, {name: [names] for name, names in parameters_in(tree)})
 
 
@@ -187,7 +186,7 @@ def test_no_status_is_a_bare_text(top: str) -> None:
     found = [
         f"{path.relative_to(ROOT)}:{line}"
         for path in sorted((ROOT / top).rglob("*.py"))
-        for line in lines_in(tree_of(path), our_parameters(), foreign=str(path.relative_to(ROOT)) in FOREIGN)
+        for line in lines_at(path, foreign=str(path.relative_to(ROOT)) in FOREIGN)
     ]
     assert found == []
 
@@ -240,5 +239,5 @@ def test_what_is_no_bare_status_is_not_found(text: str) -> None:
 
 @pytest.mark.parametrize("place", sorted(FOREIGN))
 def test_each_module_with_words_of_another_program_has_some(place: str) -> None:
-    assert lines_in(tree_of(ROOT / place), our_parameters())
-    assert lines_in(tree_of(ROOT / place), our_parameters(), foreign=True) == []
+    assert lines_at(ROOT / place)
+    assert lines_at(ROOT / place, foreign=True) == []

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import tests.harness
-from tests.unit.docs.pages import ROOT
+from tests.unit.docs.pages import ROOT, tree_of
 
 SENTENCE_CHARS_MIN = 30  # shorter ones repeat the file's name
 RULE_WORDS_MIN = 8  # fewer words are a topic: a rule says what holds for it
@@ -17,7 +17,7 @@ FILES = sorted((ROOT / "tests").rglob("*.py"))
 
 def rule_of(path: Path) -> str:
     """The first paragraph of a file's docstring; "" when it has none."""
-    said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    said = ast.get_docstring(tree_of(path.read_text(encoding="utf-8"))) or ""
     return " ".join(said.partition("\n\n")[0].split())
 
 
@@ -36,7 +36,7 @@ def silent(files: list[Path]) -> list[str]:
     """The files with code but without a docstring, or with one that is no sentence."""
     found = []
     for path in files:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = tree_of(path.read_text(encoding="utf-8"))
         said = (ast.get_docstring(tree) or "").strip()
         if tree.body and (len(said) < SENTENCE_CHARS_MIN or not re.search(r"[.:…)`]$", said)):
             found.append(path.name)

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from tests.unit.docs.pages import ROOT, SOURCES
+from tests.unit.docs.pages import ROOT, SOURCES, tree_of
 
 VARINTS = re.compile(r"&\s*0x7F\b|(?:<<|>>)=?\s*7\b", re.IGNORECASE)
 MAKES_VARINTS = {
@@ -46,7 +46,7 @@ def with_a_pattern_of_bytes(text: str) -> bool:
             for part in ast.walk(node)
         )
 
-    tree = ast.parse(text)
+    tree = tree_of(text)
     names: set[str] = set()
     for statement in tree.body:
         if isinstance(statement, ast.Assign) and has_bytes(statement.value, names):
@@ -62,7 +62,7 @@ def with_a_pattern_of_bytes(text: str) -> bool:
 
 def imports(text: str) -> set[str]:
     found = set()
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(tree_of(text)):
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:

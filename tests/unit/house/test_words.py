@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.docs.pages import ROOT, SOURCES, rows, section, text_of
+from tests.unit.docs.pages import ROOT, SOURCES, rows, section, text_of, tree_of
 
 RETIRED = rows(section(text_of("GLOSSARY.md"), "Retired words"))
 WORDS = {word.strip() for words, _instead in RETIRED for word in words.split(",")}
@@ -60,7 +60,7 @@ def retired_names(root: Path) -> list[str]:
     for path in root.rglob("*.py"):
         if path.stem in WORDS:
             found.add(str(path))
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = tree_of(path.read_text(encoding="utf-8"))
         found |= {f"{path}: {name}" for name in names_in(tree) if snake(name) in WORDS}
         found |= {f"{path}: {name}" for name in capitals_in(tree) if is_retired_capital(name)}
     return sorted(found)
