@@ -25,6 +25,9 @@ from tests.harness import leftovers, scratch
 
 scratch.in_memory()
 
+# A JVM of a test ends before the second compiler, which optimizes, has paid for itself.
+os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
+
 # Two test processes share the machine with servers: slowness says nothing here. CI uses the same examples each time, a
 # developer's run new ones.
 hypothesis.settings.register_profile(

@@ -23,7 +23,7 @@ INTERNAL_TOPIC_PARTITIONS = 4  # of offsets and of transactions; the default of 
 GROUP_SESSION_TIMEOUT_MS_MIN = 1_000
 LOG4J = kafka_jars.POM.with_name("log4j2.xml")
 # As root the JVM writes performance data into a shared directory, which we do not need.
-JVM_OPTIONS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=4", "-Xshare:auto", "-XX:-UsePerfData")
+JVM_OPTIONS = ("-XX:+UseSerialGC", "-Xshare:auto", "-XX:-UsePerfData")
 
 
 class KafkaNode(Service):
@@ -67,10 +67,16 @@ class KafkaNode(Service):
         """True when this node answers, and its cluster has a leader."""
         return port_answers(self.port, self.place.address) and brokers_known(self.address) > 0
 
+    def class_options(self) -> list[str]:
+        """Takes the classes from their archive, where there is one."""
+        archive = kafka_jars.class_archive()
+        return [f"-XX:SharedArchiveFile={archive}"] if archive.is_file() else []
+
     def _java(self, main: str, *arguments: str) -> list[str]:
         jars = kafka_jars.resolve()
         options = [
             *JVM_OPTIONS,
+            *self.class_options(),
             f"-Xmx{self.heap_mb}m",
             f"-Xms{self.heap_mb // 4}m",
             f"-Dlog4j2.configurationFile={LOG4J}",

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from functools import cache
 from pathlib import Path
 
 from connectors.errors import ServiceUnreachable
@@ -47,19 +48,32 @@ def java() -> str:
     return path
 
 
-def java_major(path: str) -> int:
-    """The major version `java -version` reports; 0 when it does not run."""
+@cache
+def java_version(path: str) -> str:
+    """The version that `java -version` reports, as "17.0.15"; "0" when it does not run. One JVM for each path."""
     try:
         output = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return 0
-    found = re.search(r'version "(\d+)', output.stderr + output.stdout)
-    return int(found.group(1)) if found else 0
+        return "0"
+    found = re.search(r'version "(\d[^"]*)', output.stderr + output.stdout)
+    return found.group(1) if found else "0"
+
+
+def java_major(path: str) -> int:
+    """The major version of a Java; 0 when it does not run."""
+    return int(re.split(r"\D", java_version(path))[0])
 
 
 def resolve() -> Path:
     """The directory of the broker's jars. Downloads them when it is missing."""
     return fetched(POM, f"kafka/{kafka_version()}", "copy-dependencies")
+
+
+def class_archive() -> Path:
+    """The file with the broker's class data for this Java and these jars; `kafka_classes.archive` makes it."""
+    jars, path = resolve(), java()
+    key = f"{jars.name} {path} {java_version(path)}"
+    return jars.parent / f"classes-{hashlib.sha256(key.encode()).hexdigest()[:12]}.jsa"
 
 
 def fetched(pom: Path, name: str, goal: str) -> Path:

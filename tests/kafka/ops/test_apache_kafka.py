@@ -1,10 +1,13 @@
 """Apache Kafka on the JVM: topics as specified, and a log that survives kill -9 on the same port."""
 
+from pathlib import Path
+
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from connectors.topics import apply_topics, describe_topics
-from ops.run.services.apache_kafka import ApacheKafka
+from ops.run.services import kafka_classes
+from ops.run.services.apache_kafka import ApacheKafka, KafkaNode
 from ops.run.services.stack import Stack
 from schemas.topics import COMMANDS, all_topics
 
@@ -75,3 +78,10 @@ def test_three_nodes_carry_on_when_one_is_killed() -> None:
         for partition in (0, 1):
             producer.produce(COMMANDS, b"command", partition=partition)
         assert producer.flush(TIMEOUT_S * 2) == 0
+
+
+def test_a_broker_takes_its_classes_from_their_archive() -> None:
+    archive = kafka_classes.archive()
+    assert archive is not None
+    with KafkaNode() as node:
+        assert str(archive) in Path(f"/proc/{node.pid}/maps").read_text()
