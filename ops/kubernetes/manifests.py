@@ -1,7 +1,7 @@
 """The manifests: what compose.yaml says of our processes, as Kubernetes says it, with probes, budgets and policies.
 
-`python -m ops.kubernetes` writes `ops/kubernetes/base/`. With `--check` it writes nothing, names each file that
-compose.yaml no longer gives, and exits with 1.
+`python -m ops.kubernetes` writes `ops/kubernetes/base/`, and for Prometheus' adapter the rule that the autoscalers
+need. With `--check` it writes nothing, names each file that compose.yaml no longer gives, and exits with 1.
 """
 
 from __future__ import annotations
@@ -18,11 +18,17 @@ from pipelines.monitoring.survey import STORING
 
 ROOT = Path(__file__).parents[2]
 BASE = Path(__file__).parent / "base"
+ADAPTER = Path(__file__).with_name("prometheus-adapter.yaml")
 HEAD = "# Written by `python -m ops.kubernetes` from compose.yaml. Change it there, or in an overlay.\n"
+ADAPTER_HEAD = """\
+# Written by `python -m ops.kubernetes`: values for the Helm chart of Prometheus' adapter, which gives scaling.yaml its
+# external metric. The rule is the same in the adapter's own configuration, under `externalRules`.
+"""
 USER = 10_001  # as in the Dockerfile
 DATAFLOWS = ("reservations", "read-side", "payments")
 SCALED = {"reservations": ("circle.reservations",), "read-side": tuple(f"circle.{name}" for name in STORING)}
 """The processes whose number follows the lag, with the flows that each runs, by their name in the metrics."""
+LAG = "circle_lag_seconds"  # of each flow, from each process that measures them all
 SECRETS = (
     "CIRCLE_POSTGRES_URL", "CIRCLE_REDIS_URL", "CIRCLE_STRIPE_API_KEY", "CIRCLE_STRIPE_WEBHOOK_SECRET",
     "CIRCLE_OPERATOR_TOKEN", "CIRCLE_SMTP_URL",
@@ -65,18 +71,34 @@ def texts(compose: Manifest) -> dict[str, str]:
     }
 
 
+def adapter_rules() -> Manifest:
+    """The rule of Prometheus' adapter (of its Helm chart's values) that makes the lag an external metric.
+
+    Several processes export the lag of the same flow, and an autoscaler adds up all series that it gets. So the query
+    takes the largest one of each flow.
+    """
+    rule = {
+        "seriesQuery": f'{LAG}{{flow!=""}}',
+        "resources": {"namespaced": False},  # a scraper may give the series no label of their namespace
+        "name": {"as": LAG},
+        "metricsQuery": "max by (flow) (<<.Series>>{<<.LabelMatchers>>})",
+    }
+    return {"rules": {"external": [rule]}}
+
+
 def main(arguments: list[str]) -> int:
     """Write the files, or check them."""
-    wanted = texts(yaml.safe_load((ROOT / "compose.yaml").read_text()))
-    stale = [name for name, text in wanted.items() if not _is(BASE / name, text)]
+    wanted = {BASE / name: text for name, text in texts(yaml.safe_load((ROOT / "compose.yaml").read_text())).items()}
+    wanted[ADAPTER] = ADAPTER_HEAD + yaml.safe_dump(adapter_rules(), sort_keys=False, width=120)
+    stale = [file for file, text in wanted.items() if not _is(file, text)]
     if "--check" in arguments:
-        for name in stale:
-            print(f"{BASE / name} is not what compose.yaml gives: python -m ops.kubernetes", file=sys.stderr)
+        for file in stale:
+            print(f"{file} is not what compose.yaml gives: python -m ops.kubernetes", file=sys.stderr)
         return 1 if stale else 0
     BASE.mkdir(exist_ok=True)
-    for name in stale:
-        (BASE / name).write_text(wanted[name])
-        print(f"wrote {name}")
+    for file in stale:
+        file.write_text(wanted[file])
+        print(f"wrote {file.name}")
     return 0
 
 
@@ -305,7 +327,7 @@ def _lag_scaling(name: str, compose: Manifest) -> Manifest:
         {
             "type": "External",
             "external": {
-                "metric": {"name": "circle_lag_seconds", "selector": {"matchLabels": {"flow": flow}}},
+                "metric": {"name": LAG, "selector": {"matchLabels": {"flow": flow}}},
                 "target": {"type": "Value", "value": str(LAG_GOAL_S)},
             },
         }

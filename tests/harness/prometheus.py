@@ -25,6 +25,13 @@ def tool(name: str) -> str:
     return str(program(name, PACKAGE))
 
 
+def promtool(*arguments: str) -> str:
+    """The output of `promtool …`. An error of it is one of the test."""
+    done = subprocess.run([tool("promtool"), *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 class Prometheus:
     """A running Prometheus on loopback. `features` are those of `--enable-feature`."""
 

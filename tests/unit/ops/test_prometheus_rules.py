@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from ops.reference.alerts import SILENT, SILENT_RUNBOOK, prometheus_rules
 from ops.reference.dashboards import DASHBOARDS, dashboard
 from ops.reference.system import metric_names
 from pipelines.monitoring.alert_rules import ALERT_RULES, AlertName, AlertRule
-from tests.harness.prometheus import tool
+from tests.harness.prometheus import promtool
 from tests.unit.docs.pages import ROOT, text_of
 
 RULES = ROOT / "ops" / "prometheus" / "rules.yml"
@@ -46,12 +45,6 @@ SERIES: dict[AlertName, tuple[str, float, float]] = {
 READ = {AlertName.DISK: "0.09", AlertName.TIME_SKEW: "2.1", AlertName.CERTIFICATE: "13"}
 """Readings that are not the series' own value, as the summary shows them."""
 ALWAYS = {AlertName.DISK: [{"series": 'circle_disk_size_bytes{path="/data"}', "values": "100x200"}]}
-
-
-def promtool(*arguments: str) -> str:
-    done = subprocess.run([tool("promtool"), *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def test_promtool_accepts_the_rules_and_the_file_is_that_of_the_code() -> None:

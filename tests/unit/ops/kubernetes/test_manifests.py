@@ -11,9 +11,10 @@ import yaml
 
 from ops.cli.main import run
 from ops.kubernetes import manifests as module
-from ops.kubernetes.manifests import BASE, DATAFLOWS, SCALED, SECRETS, manifests
+from ops.kubernetes.manifests import ADAPTER, BASE, DATAFLOWS, LAG, SCALED, SECRETS, manifests
 from pipelines.configuration import settings_from_env
 from pipelines.monitoring.survey import FLOWS
+from tests.harness.prometheus import promtool
 
 ROOT = Path(__file__).parents[4]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -123,6 +124,39 @@ def test_the_lags_that_count_are_those_of_the_flows_that_a_process_runs() -> Non
         "read-side": ["circle.projections", "circle.notifications", "circle.monitoring"],
     }
     assert {flow for flows in selected.values() for flow in flows} == set(FLOWS) - {"circle.payments"}
+
+
+Samples = list[tuple[str, int]]
+
+
+def query_gives(directory: Path, series: Samples, query: str, expected: Samples) -> None:
+    """By promtool: these series give these samples to the query, and no other."""
+    moment = {"expr": query, "exp_samples": [{"labels": labels, "value": value} for labels, value in expected]}
+    given = [{"series": labels, "values": str(value)} for labels, value in series]
+    file = directory / "queries.yml"
+    file.write_text(yaml.safe_dump({"tests": [{"input_series": given, "promql_expr_test": [moment]}]}))
+    promtool("test", "rules", str(file))
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_the_adapter_gives_one_lag_for_each_flow_however_many_processes_measure_it(name: str, tmp_path: Path) -> None:
+    (rule,) = yaml.safe_load(ADAPTER.read_text())["rules"]["external"]
+    lags = {"a": (7, 3), "b": (9, 2)}  # of two read-side processes, at slightly different times
+    for one in named("HorizontalPodAutoscaler", name)["spec"]["metrics"]:
+        metric = one["external"]["metric"]
+        assert metric["name"] == rule["name"]["as"]
+        flow = metric["selector"]["matchLabels"]["flow"]
+        series = [
+            (f'{LAG}{{flow="{of}", topic="tickets.facts", pod="{pod}"}}', lag)
+            for pod, both in lags.items()
+            for of, lag in zip((flow, "circle.payments"), both, strict=True)
+        ]
+        asked = rule["metricsQuery"].replace("<<.Series>>", LAG).replace("<<.LabelMatchers>>", f'flow="{flow}"')
+        assert "<<" not in asked
+        query_gives(tmp_path, series, asked, [(f'{{flow="{flow}"}}', 9)])
+        query_gives(tmp_path, series, f'{LAG}{{flow="{flow}"}}', [(series[0][0], 7), (series[2][0], 9)])
+        assert "<<" not in rule["seriesQuery"]
+        query_gives(tmp_path, series, rule["seriesQuery"], series)
 
 
 def policies() -> dict[str, Any]:
