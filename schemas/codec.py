@@ -84,7 +84,7 @@ class Codec:
         for name, record, _ in known:
             schema: Any = fastavro.parse_schema(newest[name])
             sources = [Envelope.__struct_fields__] if issubclass(record, Fact) else []
-            header = _header(ids[name])
+            header = header_of(ids[name])
             self.encoders[record] = Writer(newest[name], header, *sources, record.__struct_fields__).write
             self._readers[header] = Reader(record, schema)
             self._records[header] = record
@@ -95,11 +95,11 @@ class Codec:
             for schema_id, other in others.get(name, ()) if issubclass(record, Fact) else ():
                 if other in earlier[name]:
                     encoder = _encoder_of(schema_id, other)
-                    self._earlier.setdefault(record, {})[_header(schema_id)] = encoder, _absent(record, other)
+                    self._earlier.setdefault(record, {})[header_of(schema_id)] = encoder, _absent(record, other)
             for other_id, other in others.get(name, ()):
-                if _header(other_id) not in self._readers:
-                    self._readers[_header(other_id)] = Reader(record, fastavro.parse_schema(other), schema)
-                    self._records[_header(other_id)] = record
+                if header_of(other_id) not in self._readers:
+                    self._readers[header_of(other_id)] = Reader(record, fastavro.parse_schema(other), schema)
+                    self._records[header_of(other_id)] = record
 
     def encode(self, record: Command | Notification) -> bytes:
         """The bytes of a command or a notification."""
@@ -139,7 +139,7 @@ class Codec:
             raise UnknownSchema(f"{name}: no schema with the fields {[field['name'] for field in schema['fields']]}")
         schema_id, written = known[-1]
         body = io.BytesIO()
-        body.write(_header(schema_id))
+        body.write(header_of(schema_id))
         fastavro.schemaless_writer(body, fastavro.parse_schema(written), dict(fields))
         return body.getvalue()
 
@@ -165,6 +165,10 @@ class Codec:
         known = (found for schemas in self._writers.values() for found in schemas if found[0] == schema_id)
         return next(known, None)
 
+    def ids_of(self, schema: Mapping[str, Any]) -> list[int]:
+        """The ids that this schema of one of our record types has here; none if it is not known here."""
+        return [schema_id for schema_id, known in self._writers.get(_full_name(schema), ()) if known == schema]
+
     def headers_of(self, *records: type[Any]) -> frozenset[bytes]:
         """The first HEADER_BYTES of all values that decode to these record types, by any of their schemas."""
         return frozenset(header for header, record in self._records.items() if record in records)
@@ -184,7 +188,8 @@ class Codec:
         return Undecodable(f"schema id {int.from_bytes(value[1:HEADER_BYTES], 'big')} is not known here")
 
 
-def _header(schema_id: int) -> bytes:
+def header_of(schema_id: int) -> bytes:
+    """The first HEADER_BYTES of a record with this schema id."""
     return bytes([MAGIC]) + schema_id.to_bytes(HEADER_BYTES - 1, "big")
 
 
@@ -198,7 +203,7 @@ def _plain(schema: dict[str, Any]) -> list[dict[str, Any]]:
 def _encoder_of(schema_id: int, schema: dict[str, Any]) -> Callable[..., bytes]:
     """The encoder of a fact by one of its schemas."""
     names = tuple(field["name"] for field in schema["fields"])
-    return Writer(schema, _header(schema_id), names[:ENVELOPE_FIELDS], names[ENVELOPE_FIELDS:]).write
+    return Writer(schema, header_of(schema_id), names[:ENVELOPE_FIELDS], names[ENVELOPE_FIELDS:]).write
 
 
 def own_schemas() -> dict[str, list[dict[str, Any]]]:
@@ -277,5 +282,5 @@ def _is_optional(kind: Any, plain: list[Any]) -> bool:
     return isinstance(kind, list) and len(kind) == 2 and kind[0] == "null" and kind[1] in plain
 
 
-def _full_name(schema: dict[str, Any]) -> str:
+def _full_name(schema: Mapping[str, Any]) -> str:
     return f"{schema['namespace']}.{schema['name']}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from ops.archive.records import Archived, OtherNames, former_schemas, restored, 
 from ops.explain.event_past import BadMoment
 from ops.progress import ProgressBars
 from pipelines.history.moment import moment
-from schemas.codec import Codec
+from schemas.codec import HEADER_BYTES, Codec, header_of
 from schemas.ids import US_PER_MS
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS
 
@@ -63,6 +63,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     partitions: dict[str, int]
     pseudonymised: bool
     files: list[ArchivedFile]
+    schemas: dict[int, dict[str, Any]] = {}
+    """The schema of each id that a readable record of the log has. Exports of former builds have none."""
 
     @property
     def records(self) -> int:
@@ -129,12 +131,13 @@ def export(
     codec = codec_of(settings)
     names = OtherNames(secrets.token_bytes(32), codec) if pseudonymise else None
     files = []
+    seen: set[bytes] = set()
     for topic, partitions in counts.items():
         schema = fastavro.parse_schema(schema_of(topic))
         for partition in range(partitions):
             with LogReader(settings, topic, partition, start=within.first_offset) as reader:
                 path = None if dry_run else _new_file(directory, topic, partition)
-                archived_file = _write(reader, path, schema, codec, within, names, topic, progress)
+                archived_file = _write(reader, path, schema, codec, within, names, topic, seen, progress)
             if archived_file is not None:
                 files.append(
                     ArchivedFile(
@@ -146,7 +149,8 @@ def export(
                         last=archived_file[2],
                     )
                 )
-    manifest = Manifest(format=FORMAT, partitions=counts, pseudonymised=pseudonymise, files=files)
+    schemas = dict(known for header in sorted(seen) if (known := codec.schema_of(header)) is not None)
+    manifest = Manifest(format=FORMAT, partitions=counts, pseudonymised=pseudonymise, files=files, schemas=schemas)
     if not dry_run:
         _writable(directory / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2))
     return manifest
@@ -160,9 +164,13 @@ def _write(
     within: Span,
     names: OtherNames | None,
     topic: str,
+    seen: set[bytes],
     progress: ProgressBars,
 ) -> tuple[int, int, int] | None:
-    """Write one partition to `path`, block by block; None writes nothing. Returns count, first and last offset."""
+    """Write one partition to `path`, block by block; None writes nothing. Returns count, first and last offset.
+
+    The first HEADER_BYTES of all records are added to `seen`.
+    """
     bar = progress.bar(reader.place, reader.high)
     part = None if path is None else path.with_suffix(".part")
     out = None if part is None else part.open("wb")
@@ -177,8 +185,9 @@ def _write(
             last = offset_of(message)
             first = last if first < 0 else first
             count += 1
+            record = archived(message)
+            seen.add((record.value or b"")[:HEADER_BYTES])
             if writer is not None:
-                record = archived(message)
                 writer.write(stored(record if names is None else names.renamed(record, topic), codec))
             if count % BAR_EVERY == 0:
                 bar.set(last)
@@ -238,13 +247,32 @@ def manifest_of(directory: Path) -> Manifest:
     return manifest
 
 
-def records_of(path: Path, codec: Codec) -> Iterator[Archived]:
-    """A file's records in their order. Raises BadArchive."""
+def other_headers(manifest: Manifest, codec: Codec) -> dict[bytes, bytes]:
+    """The first HEADER_BYTES of records whose schemas have other ids here, each with those that they have here.
+
+    Raises BadArchive when a schema is not known here.
+    """
+    others = {}
+    for schema_id, schema in manifest.schemas.items():
+        here = codec.ids_of(schema)
+        if not here:
+            name = f"{schema.get('namespace')}.{schema.get('name')}"
+            raise BadArchive(
+                f"the schema with id {schema_id} ({name}) of the export is not known here: a newer build wrote it; "
+                "import with that build, or restore the schema registry first"
+            )
+        if schema_id not in here:
+            others[header_of(schema_id)] = header_of(here[-1])
+    return others
+
+
+def records_of(path: Path, codec: Codec, headers: Mapping[bytes, bytes] | None = None) -> Iterator[Archived]:
+    """A file's records in their order. `headers` as `other_headers` gives them. Raises BadArchive."""
     try:
         with path.open("rb") as file:
             reader = fastavro.reader(file, return_record_name=True)
             former = former_schemas(reader.writer_schema)  # type: ignore[arg-type]
             for record in reader:
-                yield restored(record, codec, former)  # type: ignore[arg-type]
+                yield restored(record, codec, former, headers)  # type: ignore[arg-type]
     except (OSError, ValueError, EOFError, KeyError) as error:
         raise BadArchive(f"{path} cannot be read: {type(error).__name__}: {error}") from None

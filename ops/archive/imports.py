@@ -1,7 +1,8 @@
 """`circle replay import`: loads an export's records into a new cluster.
 
 Guarantee: each record keeps its partition, key, headers and timestamp. Each command keeps its offset, because a
-position is an identity. A stopped import continues where it was: the records in the cluster must be the first records
+position is an identity. Each record keeps its bytes, because a receipt names them: other schema ids are refused until
+the operator accepts them. A stopped import continues where it was: the records in the cluster must be the first records
 of the files, byte for byte. An import never writes to a cluster with any other record.
 
 Effects are fenced: at the end, the groups that charge and notify stand after the last fact. So no payment and no
@@ -10,6 +11,7 @@ message of the log is made again.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from ops.archive.export import (
     NotEmpty,
     archived,
     manifest_of,
+    other_headers,
     records_of,
 )
 from ops.archive.records import Archived
@@ -46,35 +49,46 @@ STOP_S = 5.0
 
 There = dict[tuple[str, int], int]
 """The number of records of each file that are written already."""
+Headers = Mapping[bytes, bytes]
+"""As `other_headers` gives them."""
 
 
-def load(settings: Settings, directory: Path, progress: ProgressBars, *, dry_run: bool = False) -> Manifest:
+def load(
+    settings: Settings, directory: Path, progress: ProgressBars, *, other_ids: bool = False, dry_run: bool = False
+) -> Manifest:
     """Write an export's records into this cluster's empty topics, or the rest of them after a stop.
 
-    Raises BadArchive, NotEmpty, ServiceUnreachable.
+    With `other_ids` the schemas may have other ids here. Those of an export with pseudonyms may, too: its records have
+    other bytes anyway. Raises BadArchive, NotEmpty, ServiceUnreachable.
     """
     manifest = manifest_of(directory)
+    headers = other_headers(manifest, codec_of(settings))
+    if headers and not (other_ids or manifest.pseudonymised):
+        raise BadArchive(
+            f"{len(headers)} of {len(manifest.schemas)} schemas have other ids here than in {directory}: no receipt of "
+            "before would match its record; restore the schema registry first, or accept it with --other-ids"
+        )
     for one in manifest.files:
         if one.topic == COMMANDS and (one.first != 0 or one.last != one.records - 1):
             raise BadArchive(
                 f"{one.file} has offsets {one.first} to {one.last} in {one.records} records: commands must be whole "
                 "from offset 0, because a position is an identity; export without --from"
             )
-    there = _there(settings, directory, manifest)
+    there = _there(settings, directory, manifest, headers)
     if dry_run:
         return manifest
     _fence_effects(settings, _Ends.nothing(manifest))
     if COMMANDS in manifest.partitions:  # the timestamps of commands decide the log time
         stamp_as_told(settings)
     try:
-        ends = _produce_all(settings, directory, manifest, there, progress)
+        ends = _produce_all(settings, directory, manifest, there, headers, progress)
     finally:
         apply_topics(settings, partitions=settings.partitions)
     _fence_effects(settings, ends)
     return manifest
 
 
-def _there(settings: Settings, directory: Path, manifest: Manifest) -> There:
+def _there(settings: Settings, directory: Path, manifest: Manifest, headers: Headers) -> There:
     """What a stopped import has written. Raises NotEmpty when the cluster has other records, or all of these."""
     codec, there = codec_of(settings), There()
     files = {(one.topic, one.partition): one for one in manifest.files}
@@ -85,19 +99,19 @@ def _there(settings: Settings, directory: Path, manifest: Manifest) -> There:
         for partition in range(here):
             one = files.get((topic, partition))
             with LogReader(settings, topic, partition) as reader:
-                there[topic, partition] = _same(reader, directory, one, codec)
+                there[topic, partition] = _same(reader, directory, one, codec, headers)
     if manifest.records and sum(there.values()) == manifest.records:
         raise NotEmpty(f"all records of {directory} are here already")
     return there
 
 
-def _same(reader: LogReader, directory: Path, one: ArchivedFile | None, codec: Codec) -> int:
+def _same(reader: LogReader, directory: Path, one: ArchivedFile | None, codec: Codec, headers: Headers) -> int:
     """The number of records of the partition. Raises NotEmpty when they are not the first records of the file."""
     there_now = reader.messages()
     first = next(there_now, None)
     if first is None:
         return 0
-    stored = iter(()) if one is None else records_of(directory / one.file, codec)
+    stored = iter(()) if one is None else records_of(directory / one.file, codec, headers)
     count = 0
     for message in chain((first,), there_now):
         record, here = next(stored, None), archived(message)
@@ -139,12 +153,13 @@ class _Ends:
 
 
 def _produce_all(
-    settings: Settings, directory: Path, manifest: Manifest, there: There, progress: ProgressBars
+    settings: Settings, directory: Path, manifest: Manifest, there: There, headers: Headers, progress: ProgressBars
 ) -> _Ends:
     client, codec, ends = producer(settings, **{"linger.ms": 20}), codec_of(settings), _Ends()
     try:
         for one in manifest.files:
-            _produce_file(client, directory, one, there[one.topic, one.partition], codec, ends, progress)
+            records = records_of(directory / one.file, codec, headers)
+            _produce_file(client, records, one, there[one.topic, one.partition], codec, ends, progress)
             left = client.flush(FLUSH_S)
             if left:
                 ends.failed = ends.failed or KafkaError(KafkaError._TIMED_OUT)
@@ -156,13 +171,19 @@ def _produce_all(
 
 
 def _produce_file(
-    client: Producer, directory: Path, one: ArchivedFile, there: int, codec: Codec, ends: _Ends, progress: ProgressBars
+    client: Producer,
+    records: Iterable[Archived],
+    one: ArchivedFile,
+    there: int,
+    codec: Codec,
+    ends: _Ends,
+    progress: ProgressBars,
 ) -> None:
     """Write a file's records after the first `there` ones."""
     bar = progress.bar(f"{one.topic}[{one.partition}]", one.records)
     made = 0
     ends.written[one.topic, one.partition] = there
-    for record in records_of(directory / one.file, codec):
+    for record in records:
         if one.topic == FACTS:
             fact = codec.decode(record.value)
             if isinstance(fact, RecordedFact):

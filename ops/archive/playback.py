@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ from connectors.kafka import METADATA_TIMEOUT_S, StopFlag, consumer, producer
 from connectors.log_reader import LogReader, partitions_of, stamp_of
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
-from ops.archive.export import BadArchive, manifest_of, records_of
+from ops.archive.export import BadArchive, manifest_of, other_headers, records_of
 from ops.progress import ProgressBars
 from ops.statistics import Latencies, latencies
 from schemas import cloudevents
@@ -124,12 +124,15 @@ class _Source:
     def __init__(self, settings: Settings, directory: Path | None) -> None:
         self._readers: list[LogReader] = []
         self._files: list[tuple[Path, int]] = []
+        self._headers: dict[bytes, bytes] = {}
         if directory is None:
             for partition in range(partitions_of(settings, COMMANDS)):
                 self._readers.append(LogReader(settings, COMMANDS, partition).from_the_start())
             self.total = sum(reader.high for reader in self._readers)
             return
-        files = [one for one in manifest_of(directory).files if one.topic == COMMANDS]
+        manifest = manifest_of(directory)
+        self._headers = other_headers(manifest, Codec())
+        files = [one for one in manifest.files if one.topic == COMMANDS]
         if not files:
             raise BadArchive(f"{directory} has no {COMMANDS}: export that topic, too")
         self._files = [(directory / one.file, one.partition) for one in files]
@@ -138,7 +141,7 @@ class _Source:
     def streams(self) -> list[Iterator[RecordedCommand]]:
         return [
             *(_of_log(reader, number) for number, reader in enumerate(self._readers)),
-            *(_of_file(path, partition) for path, partition in self._files),
+            *(_of_file(path, partition, self._headers) for path, partition in self._files),
         ]
 
     def __enter__(self) -> _Source:
@@ -154,8 +157,8 @@ def _of_log(reader: LogReader, partition: int) -> Iterator[RecordedCommand]:
         yield RecordedCommand(stamp_of(message), partition, message.offset() or 0, message.value())
 
 
-def _of_file(path: Path, partition: int) -> Iterator[RecordedCommand]:
-    for record in records_of(path, Codec()):
+def _of_file(path: Path, partition: int, headers: Mapping[bytes, bytes]) -> Iterator[RecordedCommand]:
+    for record in records_of(path, Codec(), headers):
         yield RecordedCommand(record.timestamp_ms, partition, record.offset, record.value)
 
 

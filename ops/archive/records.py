@@ -1,7 +1,8 @@
 """The form of records in Avro container files, and pseudonyms for users. Pure.
 
 Guarantee: a record that is read from an archive has the bytes of the record that was written. A record whose fields
-would not give the same bytes is stored as bytes: it cannot be decoded, or a foreign schema wrote it.
+would not give the same bytes is stored as bytes: it cannot be decoded, or another schema than today's wrote it. Where
+the schemas have other ids, a record has the id of its own schema there, and else the same bytes.
 
 With pseudonyms, a secret key replaces each user id and payment token, in every field that has one. Equal ones stay
 equal, so the log still verifies. The key is thrown away, so there is no way back. An unreadable record becomes a record
@@ -21,7 +22,7 @@ import msgspec
 
 from schemas import cloudevents
 from schemas import facts as f
-from schemas.codec import ENVELOPE_FIELDS, MANIFEST, Codec, Undecodable
+from schemas.codec import ENVELOPE_FIELDS, HEADER_BYTES, MANIFEST, Codec, Undecodable
 from schemas.commands import COMMANDS as COMMAND_TYPES
 from schemas.commands import AddStaff, Command, RemoveStaff
 from schemas.facts import FACTS as FACT_TYPES
@@ -109,13 +110,23 @@ def former_schemas(of_file: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }  # fmt: skip
 
 
-def restored(found: Stored, codec: Codec, former: Mapping[str, dict[str, Any]] | None = None) -> Archived:
-    """The written record with its bytes. `former` has the schema of that time, for types that have another today."""
+def restored(
+    found: Stored,
+    codec: Codec,
+    former: Mapping[str, dict[str, Any]] | None = None,
+    other_headers: Mapping[bytes, bytes] | None = None,
+) -> Archived:
+    """The written record with its bytes. `former` has the schema of that time, for types that have another today.
+
+    `other_headers` has the first HEADER_BYTES that replace others, for schemas that have another id here.
+    """
     value = found["value"]
     if isinstance(value, tuple):
         name, fields = value
         of_its_day = (former or {}).get(name)
         value = _encoded(name, fields, codec) if of_its_day is None else codec.encode_fields(name, of_its_day, fields)
+    elif value is not None and other_headers:
+        value = other_headers.get(value[:HEADER_BYTES], value[:HEADER_BYTES]) + value[HEADER_BYTES:]
     headers = [(header["name"], header["value"]) for header in found["headers"]]
     return Archived(
         offset=found["offset"], timestamp_ms=found["timestamp_ms"], key=found["key"], value=value, headers=headers

@@ -203,12 +203,16 @@ def export(
 @replay.command("import")
 def import_(
     directory: Annotated[Path, typer.Argument(help="A directory that `circle replay export` wrote.")],
+    other_ids: Annotated[
+        bool,
+        typer.Option("--other-ids", help="Accept that the schemas have other ids here. Receipts of before fail then."),
+    ] = False,
     json: AsJson = False,
     dry_run: DryRun = False,
 ) -> int:
     """Load an export into a new cluster with stopped dataflows. No payment and no notification is made again."""
     with ProgressBars(quiet=json) as progress:
-        manifest = importing.load(operator_settings(), directory, progress, dry_run=dry_run)
+        manifest = importing.load(operator_settings(), directory, progress, other_ids=other_ids, dry_run=dry_run)
     _show_manifest(manifest, directory, "could be loaded from" if dry_run else "loaded from", json=json)
     return 0
 

@@ -26,6 +26,7 @@ import msgspec
 
 from connectors.log_reader import LogReader, few_collections, key_of, offset_of, partitions_of
 from connectors.postgres import Connection, Database
+from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from ops.archive.export import Span
 from ops.progress import Bar, ProgressBars
@@ -152,7 +153,7 @@ class _Builder:
     partitions: int
     only: frozenset[str] | None = None  # the events to rebuild; None is all
     facts: int = 0
-    _codec: Codec = field(default_factory=Codec)
+    _codec: Codec = field(init=False)
     _places: CommandPlaces = field(init=False)
     _branch: Projections = field(init=False)
     _store: BranchStore = field(init=False)
@@ -161,6 +162,7 @@ class _Builder:
     _read: dict[int, list[tuple[int, RecordedFact | None]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._codec = codec_of(self.settings)
         self._branch = Projections()
         self._store = BranchStore(self.database, [self._branch], stop_requested=lambda: False)
         self._places = CommandPlaces(self.settings)

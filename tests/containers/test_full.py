@@ -50,8 +50,7 @@ def test_records_have_the_registrys_ids_and_the_registry_has_our_schemas(full: C
     with full.shop() as shop:
         Drop(shop).sell()
     assert full.verify()
-    registry = f"http://127.0.0.1:{full.ports['REGISTRY_PORT']}/apis/ccompat/v7"
-    assert set(httpx.get(f"{registry}/subjects").json()) == set(own_schemas())
+    assert set(httpx.get(f"{full.registry}/subjects").json()) == set(own_schemas())
 
 
 def test_mails_about_accounts_reach_mailpit(full: ComposeStack) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -130,18 +130,21 @@ def write_both(
     facts: Sequence[RecordedFact] | None = None,
     *,
     batch_max: int | None = None,
+    codec: Codec = CODEC,
+    fact_bytes: Callable[[RecordedFact], bytes] | None = None,
 ) -> None:
     """Write both topics to a broker, with the log's own timestamps. `facts` replaces the logs' own facts; a batch of
-    the broker has at most `batch_max` of them.
+    the broker has at most `batch_max` of them. `fact_bytes` encodes them in the place of `codec`.
     """
+    fact_bytes = fact_bytes or (lambda one: codec.encode_fact(one.envelope, one.fact))
     producer = kafka.producer(settings)
     for log in logs:
         for stamp, command in log.commands:
             key = command.event_id.encode()
-            producer.produce(COMMANDS, CODEC.encode(command), key, log.partition, timestamp=stamp)
+            producer.produce(COMMANDS, codec.encode(command), key, log.partition, timestamp=stamp)
         producer.poll(0)
     for number, one in enumerate([one for log in logs for one in log.facts] if facts is None else facts, start=1):
-        producer.produce(FACTS, encoded(one), one.envelope.event_id.encode(), one.envelope.partition)
+        producer.produce(FACTS, fact_bytes(one), one.envelope.event_id.encode(), one.envelope.partition)
         producer.poll(0)
         if batch_max is not None and number % batch_max == 0:
             assert producer.flush(30) == 0

@@ -8,7 +8,7 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -51,6 +51,11 @@ class ComposeStack:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.ports['API_PORT']}"
+
+    @property
+    def registry(self) -> str:
+        """The schema registry's API, Confluent's, as this machine reaches it."""
+        return f"http://127.0.0.1:{self.ports['REGISTRY_PORT']}/apis/ccompat/v7"
 
     @property
     def variables(self) -> dict[str, str]:
@@ -136,12 +141,22 @@ class ComposeStack:
 
 @contextmanager
 def compose_stack(
-    engine: Engine, project: str, *, image: str = PRODUCT, profile: str = "app", extra: Mapping[str, str] | None = None
+    engine: Engine,
+    project: str,
+    *,
+    image: str = PRODUCT,
+    profile: str = "app",
+    extra: Mapping[str, str] | None = None,
+    first: Callable[[ComposeStack], None] = lambda _: None,
 ) -> Iterator[ComposeStack]:
-    """A stack that is up and healthy, and leaves nothing. `extra`: more variables for compose.yaml."""
+    """A stack that is up and healthy, and leaves nothing.
+
+    `extra`: more variables for compose.yaml. `first` is called before all of it is up.
+    """
     stack = ComposeStack(engine, project, image=image, profile=profile, extra=dict(extra or {}))
     stack.down(forget=True)
     try:
+        first(stack)
         stack.up()
         yield stack
     finally:

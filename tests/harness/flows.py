@@ -110,6 +110,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "CIRCLE_KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
         "CIRCLE_POSTGRES_URL": settings.postgres_url,
         "CIRCLE_REDIS_URL": settings.redis_url,
+        "CIRCLE_SCHEMA_REGISTRY_URL": settings.schema_registry_url or "",
         "CIRCLE_PARTITIONS": str(settings.partitions),
         "CIRCLE_KAFKA_FETCH_WAIT_MS": str(settings.kafka_fetch_wait_ms),
         "CIRCLE_SESSION_TIMEOUT_MS": str(settings.session_timeout_ms),

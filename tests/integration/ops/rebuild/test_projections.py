@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from ops.operate.acls import Process
 from ops.operate.database_rights import apply, chosen
@@ -14,10 +17,11 @@ from ops.rebuild.rows import TABLES, CannotSwap
 from ops.run.services.process import run_coroutine
 from ops.verify.verify import VerifyOptions, verify
 from schemas import facts as f
-from tests.harness.command_line import Circle
+from tests.harness.command_line import Circle, command_line
 from tests.harness.command_logs import BothLogs, write_both
 from tests.harness.flows import Flow, eventually, projections, rows_of, write_facts
 from tests.harness.impatient import stopped_at_random
+from tests.harness.registries import small_registry
 from tests.harness.towns import recorded, town_of
 from tests.simulation.whole import Town
 
@@ -74,6 +78,21 @@ def test_a_new_generation_has_the_same_rows(circle: Circle, settings: Settings, 
     assert "not promoted" in text
     with rows_of(settings) as query:
         assert query("SELECT to_regnamespace('generation_next')") == [(None,)]
+
+
+def test_a_log_with_a_registrys_ids_is_read_with_them(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = BothLogs(partition=5, seed=61)
+    log.take(100)
+    with small_registry() as (url, _):
+        named = replace(settings, schema_registry_url=url)
+        write_both(named, [log], codec=codec_of(named))
+        with Flow(projections, named):
+            projected(named, [log])
+        code, found = command_line(named, monkeypatch, capsys)("replay", "projections", "--json")
+    assert code == 0, found
+    assert found["report"]["facts"] == len(log.facts)
 
 
 def test_each_role_may_do_with_the_new_tables_what_it_might_with_those_of_before(
