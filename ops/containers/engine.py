@@ -128,8 +128,9 @@ def why_none() -> str | None:
     """Why no engine can be had here; None when one answers or can be started."""
     if answering() is not None:
         return None
-    if shutil.which("docker") is None or shutil.which("dockerd") is None:
-        return "no Docker engine answers, and docker and dockerd (Debian: docker.io) are not on the PATH"
+    absent = [name for name in ("docker", "dockerd") if shutil.which(name) is None]
+    if absent:
+        return f"no Docker engine answers, and these are not on the PATH (Debian: docker.io): {', '.join(absent)}"
     if os.geteuid() != 0:
         return "no Docker engine answers, and only root can start one"
     return None
