@@ -4,7 +4,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from connectors.errors import ServiceUnreachable
@@ -14,12 +15,13 @@ BUILD_TIMEOUT_S = 1_800  # Prometheus on two busy cores
 
 @dataclass(frozen=True, slots=True)
 class GoProgram:
-    """A program in a package of a module, at a version."""
+    """A program in a package of a module, at a version. `replaced` has texts for files of the module, by their path."""
 
     name: str
     module: str
     package: str
     version: str
+    replaced: Mapping[str, str] = field(default_factory=dict)
 
 
 def build(program: GoProgram, directory: Path) -> Path:
@@ -35,8 +37,10 @@ def build(program: GoProgram, directory: Path) -> Path:
         # `go install` refuses a module with `exclude`, so the program is built as a dependency of an empty module.
         Path(scratch, "go.mod").write_text("module generalcircle/program\n\ngo 1.24\n")
         made = Path(scratch, program.name)
-        for command in (["get", f"{package}@{program.version}"], ["build", *LINK, "-o", str(made), package]):
-            _go(program, command, scratch)
+        _go(program, ["get", f"{package}@{program.version}"], scratch)
+        if program.replaced:
+            _replace(program, scratch)
+        _go(program, ["build", *LINK, "-o", str(made), package], scratch)
         made.replace(path)
     return path
 
@@ -44,10 +48,27 @@ def build(program: GoProgram, directory: Path) -> Path:
 LINK = ("-trimpath", "-ldflags", "-s -w")
 
 
-def _go(program: GoProgram, command: list[str], scratch: str) -> None:
-    env = {**os.environ, "CGO_ENABLED": "0"}
-    done = subprocess.run(
-        ["go", *command], cwd=scratch, env=env, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S, check=False
-    )
+def _replace(program: GoProgram, scratch: str) -> None:
+    """Let the build take a copy of the module in which these files have another text."""
+    module = _go(program, ["list", "-m", "-f", "{{.Dir}}", program.module], scratch).strip()
+    copy = Path(scratch, "module")
+    shutil.copytree(module, copy, copy_function=shutil.copyfile)  # the files of Go's cache are read-only
+    for name, text in program.replaced.items():
+        Path(copy, name).parent.chmod(0o755)
+        Path(copy, name).write_text(text)
+    _go(program, ["mod", "edit", "-replace", f"{program.module}=./{copy.name}"], scratch)
+
+
+def _go(program: GoProgram, command: list[str], scratch: str) -> str:
+    """The output of `go …`. Raises `ServiceUnreachable` when it fails, or takes too long."""
+    env, where = {**os.environ, "CGO_ENABLED": "0"}, f"its module at {program.version}"
+    try:
+        done = subprocess.run(
+            ["go", *command], cwd=scratch, env=env, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        kept = "what is compiled is kept, so start it again"
+        raise ServiceUnreachable(program.name, where, f"go {command[0]} took {BUILD_TIMEOUT_S} s; {kept}") from None
     if done.returncode != 0:
-        raise ServiceUnreachable(program.name, f"its module at {program.version}", done.stderr[-2_000:])
+        raise ServiceUnreachable(program.name, where, done.stderr[-2_000:])
+    return done.stdout

@@ -33,8 +33,17 @@ STAGE = "${STAGE:?}"  # in the definitions: where contexts are prepared
 SUITES = ("bookworm", "trixie")  # Python 3.11 is Debian's own in the first; Redis 8 and OpenJDK 21 are in the second
 LEFT_OUT = ("./proc/*", "./sys/*", "./dev/*", "./var/lib/apt/lists/*", "./var/cache/apt/*", "./usr/share/doc/*",
             "./usr/share/man/*", "./usr/share/locale/*")  # fmt: skip
+# Without the clients of clouds, of which compose.yaml needs none: they are most of what is compiled.
+DISCOVERIES = """package plugins
+
+import _ "github.com/prometheus/prometheus/discovery/dns"
+"""
 PROMETHEUS = GoProgram(
-    name="prometheus", module="github.com/prometheus/prometheus", package="cmd/prometheus", version="v0.307.3"
+    name="prometheus",
+    module="github.com/prometheus/prometheus",
+    package="cmd/prometheus",
+    version="v0.307.3",
+    replaced={"plugins/plugins.go": DISCOVERIES},
 )
 MAILPIT = GoProgram(name="mailpit", module="github.com/axllent/mailpit", package="", version="v1.27.11")
 

@@ -102,7 +102,7 @@ def test_where_no_engine_can_be_had_the_gate_says_why_and_passes(tmp_path: Path)
     )
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()[-1]
-    assert said.startswith("containers: nothing ran: no Docker engine answers, and docker and dockerd")
+    assert said.startswith("containers: nothing ran: no Docker engine answers, and these are not on the PATH")
 
 
 @pytest.mark.parametrize(
