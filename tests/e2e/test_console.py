@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import time
 
 import httpx
 import pytest
@@ -20,14 +22,24 @@ from ops.run.platform import Platform
 from ops.verify.follow_report import board_report
 from ops.verify.verify import VerifyOptions, follow
 from pipelines.monitoring.board import VERIFIED, Board, VerifiedPartition, VerifierProgress
+from pipelines.monitoring.figure_history import FigureRange
 from schemas.placement import partition_of
 from schemas.topics import COMMANDS
 from tests.harness import browser as browsers
 from tests.harness.browser import DESKTOP, PHONE, barriers, is_too_wide, page_of
-from tests.harness.flows import eventually, write
+from tests.harness.flows import eventually, rows_of, write
 from tests.harness.shop import PASSWORD, OnSale, Person, Shop, done, problem, unique
 
 NODES = 10
+DAY_S = 23 * 3_600
+READY_S = 60.0
+DAY_OF_FIGURES = """
+INSERT INTO figure_history (step_s, at, figures)
+SELECT $1::integer, step, jsonb_set(newest.figures::jsonb, '{at}', to_jsonb(step))::text
+FROM generate_series($3::bigint, $4::bigint - $1::bigint, $1::bigint) AS step,
+     (SELECT figures FROM figure_history WHERE step_s = $2::integer ORDER BY at DESC LIMIT 1) AS newest
+ON CONFLICT DO NOTHING
+"""
 STALL_MS = 40_000  # ten seconds without a step, two looks of monitoring, and a slow machine
 VIEWS = ("#/overview", "#/alerts", "#/events", "#/topics", "#/groups", "#/follow", "#/letters", "#/requests")
 
@@ -140,6 +152,44 @@ async def test_the_last_hour_is_there_after_a_reload(shop: Shop, chromium: Brows
             await page.goto(f"{shop.url}/dashboard")
             await expect(page.locator("svg.chart")).to_have_count(5)
             await page.reload()
+
+
+@pytest.fixture
+def day(opened: tuple[Platform, Shop], shop: Shop) -> int:
+    """The second of the first sample of a platform that has run for almost a day: the newest sample, once a step."""
+    eventually(lambda: len(figures(shop)) >= 2, "two samples of the last hour", 30)
+    first = int(time()) // FigureRange.DAY.step_s * FigureRange.DAY.step_s - DAY_S
+    with rows_of(opened[0].settings) as query:
+        query(DAY_OF_FIGURES, FigureRange.DAY.step_s, FigureRange.HOUR.step_s, first, int(time()))
+    return first
+
+
+async def test_the_last_hour_and_the_last_day_are_there_after_a_restart(
+    opened: tuple[Platform, Shop], shop: Shop, chromium: Browser, token: str, day: int
+) -> None:
+    supervisor = opened[0].supervisor
+    async with page_of(chromium, password=token) as (page, errors):
+        await page.goto(f"{shop.url}/dashboard")
+        charts = page.locator("[data-since]")
+        hour = await charts.get_attribute("data-since")
+        assert hour is not None
+        await page.get_by_label("Range").select_option("day")
+        await expect(charts).to_have_attribute("data-since", str(day))
+        await expect(page.locator("svg.chart")).to_have_count(5)
+        await expect(page.get_by_role("img", name="Facts and commands per second")).to_be_visible()
+        assert await barriers(page) == []
+        processes = supervisor.pids()
+        await asyncio.to_thread(supervisor.restart_all)
+        await asyncio.to_thread(supervisor.wait_ready, READY_S)
+        assert not set(processes.values()) & set(supervisor.pids().values())
+        await expect(page.locator("#connection")).to_have_text("live")
+        await expect(charts).to_have_attribute("data-since", str(day))
+        errors.clear()  # the browser reports the outage
+        await page.reload()
+        await expect(charts).to_have_attribute("data-since", hour)
+        await page.get_by_label("Range").select_option("day")
+        await expect(charts).to_have_attribute("data-since", str(day))
+        assert errors == []
 
 
 async def test_an_outage_is_said_and_its_end_too(shop: Shop, chromium: Browser, token: str) -> None:

@@ -69,6 +69,7 @@ async function figures(parent) {
   if (samples.length < 2) { show(parent, h("p", { class: "soft" }, T.noFigures)); return; }
   const draw = (heading, lines, unit) => chart(heading, lines, since, since + (range === "hour" ? 3600 : 86400), step * 4, unit);
   const flows = Object.keys(samples[samples.length - 1].lags).slice(0, 5);
+  parent.dataset.since = samples[0].at;
   show(parent, h("p", { class: "soft" }, `${clock(samples[0].at * 1000)} – ${T.now}`),
     draw(T.charts.facts, [{ name: T.factsLine, points: rates(samples, one => one.facts) }, { name: T.commandsLine, points: rates(samples, one => one.ends["tickets.commands"]) }]),
     draw(T.charts.lag, flows.map(flow => ({ name: flow.replace("circle.", ""), points: samples.filter(one => one.lags[flow]).map(one => [one.at, one.lags[flow][1]]) }))),
