@@ -23,7 +23,7 @@ class Panel:
     unit: str
     queries: tuple[tuple[str, str], ...]
     quiet: bool = False
-    """Whether the graph is empty while nothing is wrong."""
+    """Whether the graph is empty on a platform without an event and without certificates: there is nothing to draw."""
 
 
 NATIVE = frozenset({"circle_record_age_seconds", "circle_batch_seconds", "circle_transaction_seconds",
@@ -46,9 +46,14 @@ def quantiles(metric: str, by: str = "", where: str = "") -> tuple[tuple[str, st
     return tuple((quantile(part, metric, by, where), f"p{round(part * 100)}{legend}") for part in (0.5, 0.95, 0.99))
 
 
+def or_zero(query: str, by: str) -> tuple[tuple[str, str], ...]:
+    """A query by a label whose series begin with the first thing to count. Before that the graph is zero, not empty."""
+    return ((f'{query} or on() label_replace(vector(0), "{by}", "none", "", "")', f"{{{{{by}}}}}"),)
+
+
 def rate(metric: str, by: str) -> tuple[tuple[str, str], ...]:
     """How fast a counter grows, by a label."""
-    return ((f"sum by ({by}) (rate({metric}[1m]))", f"{{{{{by}}}}}"),)
+    return or_zero(f"sum by ({by}) (rate({metric}[1m]))", by)
 
 
 def largest(metric: str, by: str) -> tuple[tuple[str, str], ...]:
@@ -74,7 +79,12 @@ DASHBOARDS: dict[str, tuple[str, tuple[Panel, ...]]] = {
                     ),
                 ),
             ),
-            Panel("Places of the events that sell most", "short", largest("circle_event_places", "event, what")),
+            Panel(
+                "Places of the events that sell most",
+                "short",
+                largest("circle_event_places", "event, what"),
+                quiet=True,
+            ),
             Panel(
                 "Sold of all places",
                 "percentunit",
@@ -84,12 +94,13 @@ DASHBOARDS: dict[str, tuple[str, tuple[Panel, ...]]] = {
                         "{{event}}",
                     ),
                 ),
+                quiet=True,
             ),
-            Panel("Money", "short", largest("circle_event_money_minor", "event, currency, what")),
+            Panel("Money", "short", largest("circle_event_money_minor", "event, currency, what"), quiet=True),
             Panel("Holds", "short", largest("circle_holds", "state")),
-            Panel("Places held, sold, freed", "short", (("max by (what) (circle_places_total)", "{{what}}"),)),
+            Panel("Places held, sold, freed", "short", or_zero("max by (what) (circle_places_total)", "what")),
             Panel("Refusals by reason", "ops", rate("circle_refusals_total", "reason")),
-            Panel("Alerts that fire", "short", largest("circle_alerts_firing", "alert"), quiet=True),
+            Panel("Alerts that fire", "short", or_zero("max by (alert) (circle_alerts_firing)", "alert")),
             Panel("Live streams", "short", (("sum(circle_api_live_streams)", "streams"),)),
         ),
     ),
@@ -128,8 +139,8 @@ DASHBOARDS: dict[str, tuple[str, tuple[Panel, ...]]] = {
             Panel("Rebalances", "ops", rate("circle_rebalances_total", "what")),
             Panel("Dead letters", "short", largest("circle_dead_letters", "topic")),
             Panel("Payments", "ops", rate("circle_payment_requests_total", "outcome")),
-            Panel("Mails and webhook calls", "ops", rate("circle_deliveries_total", "outcome"), quiet=True),
-            Panel("Divergences", "short", (("max(circle_verified_divergences)", "divergences"),), quiet=True),
+            Panel("Mails and webhook calls", "ops", rate("circle_deliveries_total", "outcome")),
+            Panel("Divergences", "short", (("max(circle_verified_divergences)", "divergences"),)),
         ),
     ),
     "services": (
