@@ -1,5 +1,7 @@
 """The slowest requests of the last minutes, of every API process, with their traces. No payload and no id of a user.
 
+Operators' own requests are left out: those to the log run where the processor is idle, and would fill the list.
+
 Guarantee: a process keeps at most KEPT_MAX requests. A fast request costs one comparison.
 """
 
@@ -13,6 +15,7 @@ import msgspec
 SLOW_REQUESTS = "circle:slow-requests"
 KEPT_MAX = 20
 KEPT_S = 600.0
+OPERATORS = "/v1/operator/"
 SLOW_S = 0.1  # an answer that takes longer is noticed by a person
 TRACEPARENT_CHARS = 55  # W3C Trace Context
 
@@ -37,6 +40,8 @@ class SlowRequests:
 
     def note(self, method: str, route: str, status: int, seconds: float, traceparent: str | None) -> None:
         """Keep a request that took longer than `floor_s`."""
+        if route.startswith(OPERATORS):
+            return
         trace = traceparent.split("-")[1] if traceparent and len(traceparent) == TRACEPARENT_CHARS else ""
         found = SlowRequest(
             at=time.time(), method=method, route=route, status=status, seconds=round(seconds, 4), trace=trace

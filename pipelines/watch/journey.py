@@ -329,13 +329,13 @@ async def _row_steps(
     for one in await connection.fetch(SQL["mails"], to, partitions, offsets):
         at = one["partition"], one["offset"], one["index"]
         if "-".join(map(str, at)) in positions:
-            tries = f"to {one['user_id']}, {one['attempts']} tries; {one['error']}".rstrip("; ")
+            tries = f"to {one['user_id']}, {_attempts(one['attempts'])}; {one['error']}".rstrip("; ")
             add(Stage.MAIL, _time(one["changed_at"]), one["kind"], at, one["status"], tries)
     for one in await connection.fetch(SQL["webhooks"], organizer or "", partitions, offsets):
         at = one["partition"], one["offset"], one["index"]
         if "-".join(map(str, at)) in positions:
             answered = "none" if one["answer"] is None else one["answer"]
-            tries = f"{one['id']}, {one['attempts']} tries, answer {answered}; {one['error']}".rstrip("; ")
+            tries = f"{one['id']}, {_attempts(one['attempts'])}, answer {answered}; {one['error']}".rstrip("; ")
             add(Stage.WEBHOOK, _time(one["attempted_at"] or one["created_at"]), one["type"], at, one["status"], tries)
     return steps
 
@@ -368,6 +368,10 @@ def _place(position: str) -> tuple[int, ...]:
 
 def _kept(moment: datetime | None) -> str:
     return "" if moment is None else _time(moment)
+
+
+def _attempts(number: int) -> str:
+    return "1 attempt" if number == 1 else f"{number} attempts"
 
 
 def _time(moment: datetime) -> str:

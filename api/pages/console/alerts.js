@@ -29,7 +29,7 @@ export function alerts(main, chosen) {
         if (own !== turn) return;
         more.hidden = !cursor;
         note.textContent = items.length ? "" : X.nothing;
-        show(list, items.length ? table(X.heading, [[X.state], [X.alert], [X.summary], [X.fired], [X.resolved], [X.runbook]], items.map(row)) : null);
+        show(list, items.length ? table(X.heading, [[X.state], [X.summary], [X.alert], [X.fired], [X.resolved], [X.runbook]], items.map(row)) : null);
       } catch (error) { if (own === turn) note.textContent = T.failed(error.message); }
     }
     if (own === turn) timer = setTimeout(read, EVERY_MS);
@@ -51,6 +51,6 @@ export function alerts(main, chosen) {
 
 function row(one) {
   return [h("span", { class: one.status === "firing" ? one.severity === "critical" ? "bad" : "warn" : "good" }, X.states[one.status] || one.status),
-    one.alert + (one.about ? `: ${one.about}` : ""), one.summary, h("time", { datetime: one.fired_at }, moment(one.fired_at)),
+    one.summary, one.alert + (one.about ? `: ${one.about}` : ""), h("time", { datetime: one.fired_at }, moment(one.fired_at)),
     one.resolved_at ? h("time", { datetime: one.resolved_at }, moment(one.resolved_at)) : "–", runbookLink(one)];
 }

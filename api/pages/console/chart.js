@@ -16,7 +16,7 @@ export function chart(heading, lines, from, until, gap, unit = rounded) {
     s("path", { class: "axis", d: `M0 ${HEIGHT - 1}H${WIDTH}M0 ${TOP}H${WIDTH}` }),
     lines.map((line, i) => s("path", { class: `c${i + 1}`, d: path(line.points, x, y, gap) })));
   return h("figure", { class: "figure" },
-    h("div", { class: "figure-head" }, h("h3", {}, heading), h("span", { class: "soft" }, unit(lines.some(line => line.points.length) ? top : 0))),
+    h("div", { class: "figure-head" }, h("h3", {}, heading), h("span", { class: "soft" }, T.atMost(unit(lines.some(line => line.points.length) ? top : 0)))),
     drawing,
     h("figcaption", { class: "legend" }, lines.map((line, i) => h("span", {}, h("i", { class: `k${i + 1}` }), `${line.name} ${unit(last(line.points))}`))));
 }

@@ -1,6 +1,7 @@
 // Elements, numbers and times. No text is ever parsed as HTML.
 import { LOCALE, T } from "./texts.js";
 
+const LONG = 40;  // characters: more than an id has, so ids stay on one line
 const SVG = "http://www.w3.org/2000/svg";
 const PRECISE = { year: "numeric", month: "short", day: "numeric", hour: "numeric", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 };
 
@@ -50,7 +51,7 @@ export function facts(pairs) {
 
 /** A table: head is a list of [text, isNumber], rows are lists of texts or nodes. */
 export function table(caption, head, rows) {
-  const cell = (tag, value, numeric) => h(tag, { class: numeric ? "n" : null, scope: tag === "th" ? "col" : null }, value);
+  const cell = (tag, value, numeric) => h(tag, { class: numeric ? "n" : String(value).length > LONG ? "long" : null, scope: tag === "th" ? "col" : null }, value);
   return h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": caption }, h("table", {},
     h("caption", { class: "hidden" }, caption),
     h("thead", {}, h("tr", {}, head.map(([text, numeric]) => cell("th", text, numeric)))),

@@ -22,7 +22,7 @@ export function drop(parent, eventId, path) {
     if (!ended) timer = setTimeout(read, SALES_EVERY_MS);
   }
   function all() {
-    heading.textContent = sales.title; about.textContent = `${word(sales.status)}, ${soon(sales.starts_at)}`;
+    heading.textContent = sales.title; about.textContent = T.eventLine(word(sales.status), soon(sales.starts_at));
     show(bars, sales.ticket_types.map(bar));
     show(outcomes, sales.outcomes.length ? table(T.outcomes, [[T.outcome], [T.reason], [T.reservationsColumn, true], [T.placesColumn, true]],
       [...sales.outcomes].sort((a, b) => b.reservations - a.reservations).map(one => [word(one.status), one.reason, number(one.reservations), number(one.places)])) : h("p", { class: "soft" }, T.noOutcomes));

@@ -1,6 +1,6 @@
 // Follow one request: each step from HTTP to the mail, with its time. A request without an end yet is read again.
 import { T } from "./texts.js";
-import { card, h, precise, show, word } from "./dom.js";
+import { card, h, number, precise, rounded, show, word } from "./dom.js";
 import { get } from "./net.js";
 
 const X = T.follow, EVERY_MS = 3000;
@@ -53,7 +53,7 @@ export function follow(main, chosen) {
   function draw(found) {
     show(view, h("ol", { class: "steps" }, found.steps.map((step, i) => h("li", {},
       h("span", { class: "stage" }, `${X.stages[step.stage] || step.stage} `), h("b", {}, step.what), step.outcome ? h("span", {}, ` ${step.outcome}`) : null,
-      h("div", { class: "soft" }, [step.time ? precise(step.time) : "", after(found.steps, i), step.position, step.detail, step.trace ? `${T.slow.trace} ${step.trace}` : ""].filter(Boolean).join(" · "))))),
+      h("div", { class: "soft" }, [step.time ? precise(step.time) : "", after(found.steps, i), step.position ? X.position(step.position) : "", step.detail, step.trace ? `${T.slow.trace} ${step.trace}` : ""].filter(Boolean).join(" · "))))),
     found.waits_for.length ? [h("h3", {}, X.waits), h("ul", {}, found.waits_for.map(text => h("li", {}, text)))] : null,
     found.traces.length ? h("p", { class: "soft" }, `${X.traces}: ${found.traces.join(", ")}`) : null,
     found.stopped ? h("p", { class: "note" }, X.stopped(found.stopped)) : null);
@@ -66,5 +66,6 @@ export function follow(main, chosen) {
 function after(steps, i) {
   const first = steps.find(step => step.time);
   if (!first || !steps[i].time || steps[i] === first) return "";
-  return X.after(Math.max(0, Date.parse(steps[i].time) - Date.parse(first.time)));
+  const ms = Math.max(0, Date.parse(steps[i].time) - Date.parse(first.time));
+  return X.after(ms < 10000 ? T.milliseconds(number(ms)) : T.seconds(rounded(ms / 1000)));
 }

@@ -1,6 +1,6 @@
 // The overview: topology, totals, the verifier, and the figures of the last hour or day.
 import { T } from "./texts.js";
-import { card, clock, facts, h, number, rounded, show, table } from "./dom.js";
+import { card, clock, facts, h, moment, number, rounded, show, table } from "./dom.js";
 import { chart, rates } from "./chart.js";
 import { get } from "./net.js";
 import { agesGrown, latencyBetween, nodes, quantileOf, topology } from "./topology.js";
@@ -39,7 +39,7 @@ function totalsOf(parent, { monitoring }) {
   const sample = monitoring && monitoring.sample;
   show(parent, sample ? facts([[number(sample.facts), T.facts], [number(sample.places.sold || 0), T.sold], [number(sample.places.held || 0), T.held],
     [number(sample.refused), T.refusedFacts], [number(sample.dead_letters), T.deadLetters]]) : h("p", { class: "soft" }, T.unknown),
-  sample && Object.keys(monitoring.refused).length ? h("p", { class: "soft" }, Object.entries(monitoring.refused).map(([reason, n]) => `${reason} ${number(n)}`).join(", ")) : null);
+  sample && Object.keys(monitoring.refused).length ? h("p", { class: "soft" }, T.refusedBy(Object.entries(monitoring.refused).map(([reason, n]) => `${reason} ${number(n)}`).join(", "))) : null);
 }
 
 function requestsOf(parent, platform, before) {
@@ -70,9 +70,9 @@ async function figures(parent) {
   const draw = (heading, lines, unit) => chart(heading, lines, since, since + (range === "hour" ? 3600 : 86400), step * 4, unit);
   const flows = Object.keys(samples[samples.length - 1].lags).slice(0, 5);
   parent.dataset.since = samples[0].at;
-  show(parent, h("p", { class: "soft" }, `${clock(samples[0].at * 1000)} – ${T.now}`),
+  show(parent, h("p", { class: "soft" }, T.reach[range](range === "hour" ? clock(samples[0].at * 1000) : moment(samples[0].at * 1000))),
     draw(T.charts.facts, [{ name: T.factsLine, points: rates(samples, one => one.facts) }, { name: T.commandsLine, points: rates(samples, one => one.ends["tickets.commands"]) }]),
-    draw(T.charts.lag, flows.map(flow => ({ name: flow.replace("circle.", ""), points: samples.filter(one => one.lags[flow]).map(one => [one.at, one.lags[flow][1]]) }))),
+    draw(T.charts.lag, flows.map(flow => ({ name: T.nodes[flow] ? T.nodes[flow][0] : flow, points: samples.filter(one => one.lags[flow]).map(one => [one.at, one.lags[flow][1]]) }))),
     draw(T.charts.latency, STAGES.map(stage => ({ name: T.stages[stage], points: latencies(stage) })), seconds => T.seconds(seconds < 10 ? Math.round(seconds * 1000) / 1000 : Math.round(seconds))),
     draw(T.charts.places, [{ name: T.soldLine, points: rates(samples, one => one.places.sold || 0) }, { name: T.heldLine, points: rates(samples, one => one.places.held || 0) }]),
     draw(T.charts.refused, [{ name: T.refusedLine, points: rates(samples, one => one.refused) }]));

@@ -14,8 +14,8 @@ export function requests(main) {
       try {
         const { items } = await get("/v1/operator/slow-requests");
         state.textContent = items.length ? "" : X.nothing;
-        show(view, items.length ? table(X.heading, [[X.at], [X.route], [X.status, true], [X.took, true], [X.trace]],
-          items.map(one => [clock(one.at * 1000), `${one.method} ${one.route}`, String(one.status), T.milliseconds(number(Math.round(one.seconds * 1000))), one.trace])) : null);
+        show(view, items.length ? table(X.heading, [[X.took, true], [X.status, true], [X.route], [X.at], [X.trace]],
+          items.map(one => [T.milliseconds(number(Math.round(one.seconds * 1000))), String(one.status), `${one.method} ${one.route}`, h("time", { datetime: new Date(one.at * 1000).toISOString() }, clock(one.at * 1000)), one.trace || "–"])) : null);
       } catch (error) { state.textContent = T.failed(error.message); }
     }
     if (!ended) timer = setTimeout(read, EVERY_MS);

@@ -1,6 +1,6 @@
 // The public status: whether selling works, which services answer, which dataflows keep dying, and since when.
 import { PAGES, T } from "./texts.js";
-import { $, card, h, moment, show, table } from "./dom.js";
+import { $, card, h, moment, show, soon, table } from "./dom.js";
 import { get } from "./net.js";
 
 const X = T.status, EVERY_MS = 3000, main = $("content"), connection = $("connection");
@@ -10,13 +10,13 @@ let timer = 0;
 show(main, h("section", { class: "card", "aria-label": PAGES.status }, verdict, details), card("half", X.services, services), card("half", X.dataflows, dataflows));
 
 const word = (value, good) => value === null ? h("span", { class: "warn" }, X.unknownWord) : h("span", { class: value === good ? "good" : "bad" }, value ? X.yes : X.no);
-const since = time => time === null ? "–" : moment(time);
+const since = time => time === null ? "–" : h("time", { datetime: time, title: moment(time) }, soon(time));
 
 function draw(status) {
   connection.textContent = T.live; connection.className = "state good";
   verdict.className = status.selling ? "good" : "bad";
   verdict.textContent = status.selling ? X.selling : X.notSelling;
-  details.textContent = `${X.since(moment(status.since))}. ${X.seen(moment(status.at))}`;
+  details.textContent = `${X.since(moment(status.since))} ${X.seen(moment(status.at))}`;
   show(services, table(X.services, [[X.service], [X.answers], [X.sinceColumn]],
     status.services.map(one => [T.services[one.name] || one.name, word(one.answers, true), since(one.since)])));
   show(dataflows, table(X.dataflows, [[X.dataflow], [X.dying], [X.sinceColumn]],

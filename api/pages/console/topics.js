@@ -51,8 +51,8 @@ export function topics(main, chosen) {
     note.textContent = `${X.read(number(answer.read), number(answer.items.length))}${answer.stopped ? ` ${X.stopped(answer.stopped)}` : ""}`;
     exporting.hidden = !answer.items.length;
     const items = oldestFirst() ? answer.items : [...answer.items].reverse();
-    show(found, items.length ? table(X.heading, [[X.place], [X.time], [X.recordColumn], [X.keyColumn], [X.positionColumn]],
-      items.map(item => [h("button", { class: "link", type: "button", onclick: () => open(item) }, `${item.partition}-${item.offset}`), h("time", { datetime: item.time }, moment(item.time)), item.record || "?", item.key, item.position]))
+    show(found, items.length ? table(X.heading, [[X.place], [X.recordColumn], [X.time], [X.keyColumn], [X.positionColumn]],
+      items.map(item => [h("button", { class: "link", type: "button", onclick: () => open(item) }, `${item.partition}-${item.offset}`), item.record || "?", h("time", { datetime: item.time }, moment(item.time)), item.key, item.position]))
       : h("p", {}, X.nothing));
   }
 

@@ -58,7 +58,7 @@ export function topology(parent, list) {
       rows.push([T.waiting, node.messages === null ? "–" : T.messages(number(node.messages))]);
       rows.push([T.waits, node.seconds === null ? "–" : T.seconds(rounded(node.seconds))]);
     }
-    if (node.catchUp !== undefined) rows.push([T.catchUp, node.catchUp === null ? T.grows : T.inSeconds(rounded(node.catchUp))]);
+    if (node.catchUp !== undefined && node.state !== "flowing") rows.push([T.catchUp, node.catchUp === null ? T.grows : T.inSeconds(rounded(node.catchUp))]);
     return h("li", { class: node.state, "data-node": node.key },
       h("b", {}, name), h("span", { class: "path" }, path),
       node.state === "stalled" || node.state === "slow" ? h("p", { class: node.state === "stalled" ? "bad" : "warn" }, node.state === "stalled" ? T.stalled : T.slow) : null,

@@ -24,6 +24,13 @@ def test_the_slowest_stay_and_the_bar_rises_with_them() -> None:
     assert slow.floor_s == 6.0
 
 
+def test_requests_of_operators_are_left_out() -> None:
+    slow = SlowRequests()
+    slow.note("GET", "/v1/operator/topics", 200, 9.0, None)
+    slow.note("GET", "/v1/events", 200, 1.0, None)
+    assert kept(slow) == [1.0]
+
+
 def test_old_ones_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     slow, now = SlowRequests(), time.time()
     for number in range(KEPT_MAX):
