@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -81,3 +82,30 @@ class Reason(StrEnum):
     PAYMENT_DISPUTED = "payment-disputed"
     REFUNDED_AT_PROVIDER = "refunded-at-provider"
     CHARGED_BACK = "charged-back"
+
+
+HTTP_STATUS_DEFAULT = 409
+HTTP_STATUSES: Mapping[str, int] = {
+    Reason.EVENT_NOT_FOUND: 404,
+    Reason.TICKET_TYPE_NOT_FOUND: 404,
+    Reason.RESERVATION_NOT_FOUND: 404,
+    Reason.POOL_NOT_FOUND: 404,
+    Reason.CODE_NOT_FOUND: 404,
+    Reason.BLOCK_NOT_FOUND: 404,
+    Reason.TICKET_NOT_FOUND: 404,
+    Reason.ENTRY_NOT_FOUND: 404,
+    Reason.TRANSFER_NOT_FOUND: 404,
+    Reason.INVITATION_NOT_FOUND: 404,
+    Reason.NOT_OWNER: 403,
+    Reason.STAFF_ONLY: 403,
+    Reason.IDEMPOTENCY_KEY_REUSED: 422,
+    Reason.PAYMENT_DECLINED: 402,
+    Reason.PAYMENT_TOKEN_REQUIRED: 422,
+    Reason.COMMAND_FAILED: 500,
+}
+"""The status of an answer with this reason. A reason that is not here has HTTP_STATUS_DEFAULT."""
+
+
+def http_status_of(reason: str) -> int:
+    """The HTTP status of a refusal with this reason."""
+    return HTTP_STATUSES.get(reason, HTTP_STATUS_DEFAULT)

@@ -1,4 +1,4 @@
-"""Each reason of the log as an HTTP problem: the one place that turns a refusal into a status.
+"""Each reason of the log as an HTTP problem: the one place that turns a refusal into a problem document.
 
 Every `Reason` is a problem type under its own name. A new reason has a status (409) and a title at once.
 """
@@ -11,28 +11,10 @@ from api.http.problem import KINDS, FieldError, Problem
 from schemas import former_details, refusal_details
 from schemas.facts import Reason
 from schemas.ids import EventId
+from schemas.reasons import http_status_of
 from schemas.replies import Reply
 from schemas.statuses import PaymentStatus
 
-STATUS_DEFAULT = 409
-STATUSES: dict[Reason, int] = {
-    Reason.EVENT_NOT_FOUND: 404,
-    Reason.TICKET_TYPE_NOT_FOUND: 404,
-    Reason.RESERVATION_NOT_FOUND: 404,
-    Reason.POOL_NOT_FOUND: 404,
-    Reason.CODE_NOT_FOUND: 404,
-    Reason.BLOCK_NOT_FOUND: 404,
-    Reason.TICKET_NOT_FOUND: 404,
-    Reason.ENTRY_NOT_FOUND: 404,
-    Reason.TRANSFER_NOT_FOUND: 404,
-    Reason.INVITATION_NOT_FOUND: 404,
-    Reason.NOT_OWNER: 403,
-    Reason.STAFF_ONLY: 403,
-    Reason.IDEMPOTENCY_KEY_REUSED: 422,
-    Reason.PAYMENT_DECLINED: 402,
-    Reason.PAYMENT_TOKEN_REQUIRED: 422,
-    Reason.COMMAND_FAILED: 500,
-}
 # The answers for these name the field.
 ABOUT_A_FIELD = frozenset((Reason.INVALID_SCHEDULE, Reason.INVALID_TICKET_TYPE, Reason.PAYMENT_TOKEN_REQUIRED))
 DETAILS: dict[str, str] = {
@@ -106,7 +88,7 @@ def for_reason(reason: str, detail: str = "", *, named: str = "", at: int = 0, *
     moment as a date. Details of facts that were written before they had these fields have it in words.
     """
     if reason not in KINDS:
-        KINDS[reason] = (STATUS_DEFAULT, _title(reason))
+        KINDS[reason] = (http_status_of(reason), _title(reason))
     if reason in ABOUT_A_FIELD and "field" not in extensions:
         field = named or former_details.field_of(detail)
         if field:
@@ -126,4 +108,4 @@ def _title(reason: str) -> str:
 
 
 for _reason in Reason:
-    KINDS.setdefault(_reason.value, (STATUSES.get(_reason, STATUS_DEFAULT), _title(_reason.value)))
+    KINDS.setdefault(_reason.value, (http_status_of(_reason), _title(_reason.value)))

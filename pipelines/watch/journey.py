@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from datetime import datetime
-from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,54 +17,27 @@ from connectors.log_reader import chosen
 from connectors.postgres import Connection, Database
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
-from connectors.sql_files import queries
 from connectors.topic_reader import TopicReader
 from pipelines.notifications.kinds import CallStatus, MailStatus
 from pipelines.redrives.fact_positions import first_fact_at
 from pipelines.watch.command_routes import route_of
+from pipelines.watch.http_answers import HttpAnswer, answer_to
+from pipelines.watch.journey_rows import SQL, row_steps
+from pipelines.watch.journey_steps import JourneyStep, Stage, command_of
 from pipelines.watch.record_search import Condition, Criteria, NoSuchRecord, ReadingBounds, Search, record_at
 from pipelines.watch.topic_record import TopicRecord
 from schemas import cloudevents
 from schemas.ids import NOBODY, EventId, Position, ReservationId, UserId
-from schemas.times import rfc3339, rfc3339_of
+from schemas.times import rfc3339
 from schemas.topics import COMMANDS, FACTS
 
 READ_MAX = ReadingBounds(matches_max=None, records_max=1_000_000, seconds_max=60.0)
 TRACE = "traceparent"
 STILL_DUE = (MailStatus.PENDING, CallStatus.PENDING)
-SQL = queries(Path(__file__).parent / "sql" / "journey.sql")
-
-
-class Stage(StrEnum):
-    """The part of the platform that a step belongs to."""
-
-    HTTP = "http"
-    COMMAND = "command"
-    DECISION = "decision"
-    ROW = "row"
-    MESSAGE = "message"
-    MAIL = "mail"
-    WEBHOOK = "webhook"
 
 
 class NotFollowed(CircleError):
     """Neither the rows nor the log know the request."""
-
-
-class JourneyStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One step. `time` is RFC 3339, "" where none is kept. `position` is the command's or the fact's.
-
-    A row's time is the commit that wrote it as it is now, if PostgreSQL keeps the times of commits.
-    `outcome` is the reason of a refusal, or a status. `trace` is the id of the trace, if the request had one.
-    """
-
-    stage: Stage
-    time: str
-    what: str
-    position: str
-    outcome: str = ""
-    detail: str = ""
-    trace: str = ""
 
 
 class Journey(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,9 +57,12 @@ class Journey(msgspec.Struct, frozen=True, kw_only=True):
     stopped: str
 
 
-def follow(settings: Settings, reservation_id: ReservationId, event_id: EventId | None = None) -> Journey:
+def follow(
+    settings: Settings, reservation_id: ReservationId, event_id: EventId | None = None, also: Position | None = None
+) -> Journey:
     """A reservation's journey. With its event no search is needed where the rows do not know the reservation.
 
+    A command that has changed no row is in it if its position is given as `also`, or if it is later than the rows.
     Raises NotFollowed, ServiceUnreachable.
     """
     with closing(Database(settings.postgres_url)) as database:
@@ -100,6 +73,7 @@ def follow(settings: Settings, reservation_id: ReservationId, event_id: EventId 
 
         row = database.run(look, readonly=True)
         facts, stopped = _facts(settings, database, reservation_id, event_id, row)
+        facts = _with_command(settings, facts, reservation_id, also)
         commands = _commands(settings, facts)
         if not facts:
             commands = _undecided(settings, reservation_id, event_id)
@@ -116,7 +90,7 @@ def follow_command(settings: Settings, position: Position) -> Journey:
         raise NotFollowed(str(error)) from None
     reservation_id = command.fields.get("reservation_id")
     if reservation_id:
-        return follow(settings, ReservationId(reservation_id), EventId(command.fields["event_id"]))
+        return follow(settings, ReservationId(reservation_id), EventId(command.fields["event_id"]), position)
     criteria = Criteria(position=position, whole_command=True)
     search = Search(settings, FACTS, criteria, bounds=READ_MAX)
     facts = list(search.matches())
@@ -154,6 +128,17 @@ def _facts(
     known = {one.position for one in facts}
     facts += [one for one in late.matches() if _about(one, reservation_id) and one.position not in known]
     return facts, early.progress.stopped or late.progress.stopped
+
+
+def _with_command(
+    settings: Settings, facts: list[TopicRecord], reservation_id: ReservationId, also: Position | None
+) -> list[TopicRecord]:
+    """The facts with those of the command at `also`, in their order on the log."""
+    if also is None or any(command_of(one.position) == f"{also.partition}-{also.offset}" for one in facts):
+        return facts
+    search = Search(settings, FACTS, Criteria(position=also, whole_command=True), bounds=READ_MAX)
+    found = [one for one in search.matches() if _about(one, reservation_id)]
+    return sorted([*facts, *found], key=lambda one: (one.partition, one.offset))
 
 
 def _commands(settings: Settings, facts: Sequence[TopicRecord]) -> list[TopicRecord]:
@@ -197,13 +182,13 @@ def _journey(
     first = (commands or facts)[0]
     event_id, home = EventId(first.fields.get("event_id", "")), first.partition
     traces = _traces(commands, facts)
-    steps = [*_command_steps(commands, traces), *_decision_steps(facts, traces)]
+    steps = [*_command_steps(commands, facts, traces, whole=not stopped), *_decision_steps(facts, traces)]
     users = {str(one.fields[name]) for one in [*commands, *facts] for name in ("user_id", "to_user_id")
              if one.fields.get(name)}  # fmt: skip
 
     async def look(connection: Connection) -> tuple[dict[str, int], list[JourneyStep]]:
         applied = {name: max(0, at) for name, at in await connection.fetch(SQL["applied"], home)}
-        return applied, await _row_steps(connection, event_id, reservation_id, users, facts, row, traces)
+        return applied, await row_steps(connection, event_id, reservation_id, users, facts, row, traces)
 
     applied, from_rows = database.run(look, readonly=True)
     order = list(Stage)
@@ -236,17 +221,29 @@ def _traces(commands: Iterable[TopicRecord], facts: Iterable[TopicRecord]) -> di
     for one in [*commands, *facts]:
         parts = one.headers.get(TRACE, "").split("-")
         if len(parts) == 4 and one.position:
-            found.setdefault(_command_of(one.position), parts[1])
+            found.setdefault(command_of(one.position), parts[1])
     return found
 
 
-def _command_steps(commands: Iterable[TopicRecord], traces: Mapping[str, str]) -> Iterable[JourneyStep]:
+def _command_steps(
+    commands: Iterable[TopicRecord], facts: Sequence[TopicRecord], traces: Mapping[str, str], *, whole: bool
+) -> Iterable[JourneyStep]:
+    """Each command, after the HTTP request that wrote it. `whole`: no fact is missing, so that the answer follows."""
     for one in commands:
         trace, by_api = traces.get(one.position, ""), one.headers.get("ce_source") == cloudevents.API
         route = route_of(one.record, one.fields) if by_api else ""
         if route:
             sent = one.headers.get("ce_time", "")
-            yield JourneyStep(stage=Stage.HTTP, time=sent, what=route, position=one.position, trace=trace)
+            answer = answer_to(one, facts) if whole else HttpAnswer("", "not all facts were read")
+            yield JourneyStep(
+                stage=Stage.HTTP,
+                time=sent,
+                what=route,
+                position=one.position,
+                outcome=answer.status,
+                detail=f"answer {answer.status}: {answer.why}" if answer.status else f"answer unknown: {answer.why}",
+                trace=trace,
+            )
         yield JourneyStep(
             stage=Stage.COMMAND,
             time=one.time,
@@ -267,77 +264,8 @@ def _decision_steps(facts: Iterable[TopicRecord], traces: Mapping[str, str]) -> 
             position=one.position,
             outcome=str(one.fields.get("reason") or ""),
             detail="; ".join(filter(None, (str(one.fields.get("detail") or ""), where))),
-            trace=traces.get(_command_of(one.position), ""),
+            trace=traces.get(command_of(one.position), ""),
         )
-
-
-async def _row_steps(
-    connection: Connection,
-    event_id: EventId,
-    reservation_id: ReservationId,
-    users: set[str],
-    facts: Sequence[TopicRecord],
-    row: Mapping[str, Any] | None,
-    traces: Mapping[str, str],
-) -> list[JourneyStep]:
-    """What the rows say: the reservation, its tickets and payments, and what was sent to whom about these facts."""
-    steps: list[JourneyStep] = []
-
-    def add(stage: Stage, time: str, what: str, at: tuple[int, int, int], outcome: str, detail: str = "") -> None:
-        position = "-".join(map(str, at))
-        trace = traces.get(_command_of(position), "")
-        steps.append(
-            JourneyStep(
-                stage=stage, time=time, what=what, position=position, outcome=outcome, detail=detail, trace=trace
-            )
-        )
-
-    if row is not None:
-        at = row["partition"], row["updated_offset"], row["updated_index"]
-        add(
-            Stage.ROW,
-            _kept(row["persisted_at"]),
-            "reservations",
-            at,
-            row["status"],
-            f"row of {rfc3339(row['updated_at'])} of log time",
-        )
-        for one in await connection.fetch(SQL["tickets"], event_id, reservation_id):
-            at = one["partition"], one["updated_offset"], one["updated_index"]
-            add(Stage.ROW, _kept(one["persisted_at"]), "tickets", at, one["status"], f"ticket {one['id']}")
-        for one in await connection.fetch(SQL["payments"], event_id, reservation_id):
-            at = one["partition"], one["updated_offset"], one["updated_index"]
-            about = f"attempt {one['attempt_id']} {one['reason']}".rstrip()
-            add(Stage.ROW, _kept(one["persisted_at"]), "payments", at, one["status"], about)
-    organizer = await connection.fetchval(SQL["organizer"], event_id)
-    places = sorted({(one.fields["partition"], one.fields["offset"]) for one in facts})
-    positions = {one.position for one in facts}
-    partitions, offsets = [one[0] for one in places], [one[1] for one in places]
-    to = sorted(users | ({organizer} if organizer else set()))
-    for one in await connection.fetch(SQL["messages"], to, partitions, offsets):
-        at = one["partition"], one["offset"], one["index"]
-        if "-".join(map(str, at)) in positions:
-            read = f"read {rfc3339(one['read_at'])}" if one["read_at"] else "not read"
-            add(
-                Stage.MESSAGE,
-                rfc3339(one["created_at"]),
-                one["kind"],
-                at,
-                one["channel"],
-                f"to {one['user_id']}, {read}",
-            )
-    for one in await connection.fetch(SQL["mails"], to, partitions, offsets):
-        at = one["partition"], one["offset"], one["index"]
-        if "-".join(map(str, at)) in positions:
-            tries = f"to {one['user_id']}, {_attempts(one['attempts'])}; {one['error']}".rstrip("; ")
-            add(Stage.MAIL, _time(one["changed_at"]), one["kind"], at, one["status"], tries)
-    for one in await connection.fetch(SQL["webhooks"], organizer or "", partitions, offsets):
-        at = one["partition"], one["offset"], one["index"]
-        if "-".join(map(str, at)) in positions:
-            answered = "none" if one["answer"] is None else one["answer"]
-            tries = f"{one['id']}, {_attempts(one['attempts'])}, answer {answered}; {one['error']}".rstrip("; ")
-            add(Stage.WEBHOOK, _time(one["attempted_at"] or one["created_at"]), one["type"], at, one["status"], tries)
-    return steps
 
 
 def _waits_for(
@@ -348,7 +276,7 @@ def _waits_for(
 ) -> list[str]:
     """What has not happened yet."""
     waiting: list[str] = []
-    decided = {_command_of(one.position) for one in facts}
+    decided = {command_of(one.position) for one in facts}
     waiting += [f"the decision of {one.record} at {one.position}" for one in commands if one.position not in decided]
     for name in ("projections", "notifications"):
         late = [one.position for one in facts if one.offset >= applied.get(name, 0)]
@@ -358,21 +286,5 @@ def _waits_for(
     return waiting
 
 
-def _command_of(position: str) -> str:
-    return "-".join(position.split("-")[:2])
-
-
 def _place(position: str) -> tuple[int, ...]:
     return tuple(map(int, position.split("-"))) if position else ()
-
-
-def _kept(moment: datetime | None) -> str:
-    return "" if moment is None else _time(moment)
-
-
-def _attempts(number: int) -> str:
-    return "1 attempt" if number == 1 else f"{number} attempts"
-
-
-def _time(moment: datetime) -> str:
-    return rfc3339_of(moment)

@@ -69,13 +69,15 @@ def test_a_purchase_is_followed_from_the_request_to_its_mail_and_webhook(street:
     assert (found["user_id"], found["event_id"]) == (street.buyer.id, street.event.id)
     happened = stages(found)
     in_order = [
-        ("http", "POST /v1/events/<event_id>/reservations", ""),
+        ("http", "POST /v1/events/<event_id>/reservations", "201"),
         ("command", "ReserveTickets", ""),
         ("decision", "TicketsHeld", ""),
+        ("row", "projections", ""),
         ("webhook", "tickets.held", "delivered"),
-        ("http", "POST /v1/reservations/<reservation_id>/confirm", ""),
+        ("http", "POST /v1/reservations/<reservation_id>/confirm", "200"),
         ("command", "ConfirmReservation", ""),
         ("decision", "PaymentRequested", ""),
+        ("row", "projections", ""),
         ("command", "RecordPayment", ""),
         ("decision", "ReservationConfirmed", ""),
         ("row", "reservations", "confirmed"),
@@ -87,11 +89,18 @@ def test_a_purchase_is_followed_from_the_request_to_its_mail_and_webhook(street:
     times = [one["time"] for one in found["steps"] if one["stage"] in ("http", "command", "decision")]
     assert all(times)
     assert times == sorted(times)
-    persisted = [one["time"] for one in found["steps"] if one["stage"] == "row"]
+    persisted = [one["time"] for one in found["steps"] if one["stage"] == "row" and one["what"] != "projections"]
     assert len(persisted) == 4, "the reservation, its payment and two tickets"
     decided = next(one["time"] for one in found["steps"] if one["what"] == "ReservationConfirmed")
     assert all(decided <= one for one in persisted), (decided, persisted)
     assert all(persisted)
+    bounds = [one for one in found["steps"] if one["what"] == "projections"]
+    earlier = [one["position"] for one in found["steps"] if one["what"] in ("TicketsHeld", "PaymentRequested")]
+    assert [one["position"] for one in bounds] == earlier, "the rows have a later version since"
+    assert {one["time"] for one in bounds} == {min(persisted)}
+    told = ("message", "reservation.confirmed")
+    message = next(one["time"] for one in found["steps"] if (one["stage"], one["what"]) == told)
+    assert message == min(persisted), "one transaction"
     assert all(one["time"] for one in found["steps"]), "each stage has its time"
     first = found["steps"][1]
     assert circle("topics", "get", COMMANDS, first["position"], "--json")[1]["record"]["record"] == "ReserveTickets"
@@ -103,6 +112,7 @@ def test_a_purchase_is_followed_from_the_request_to_its_mail_and_webhook(street:
     assert by_key == by_position == found
     text = circle("follow", hold["id"])[1]
     assert "reservation.confirmed" in text
+    assert "answer 201" in text
     assert street.buyer.email not in text
 
 
@@ -116,9 +126,31 @@ def test_a_refusal_is_followed_by_its_receipt_and_has_its_reason(street: Street,
     code, found = circle("follow", "--receipt", receipt, "--json")
     assert code == 0
     assert found["reservation_id"] == accepted["id"]
+    (request,) = (one for one in found["steps"] if one["stage"] == "http")
+    assert request["outcome"] == "202" or "202 to a client that did not wait" in request["detail"]
     assert ("decision", "ReservationRejected", "limit-exceeded") in stages(found)
     assert ("row", "reservations", "rejected") in stages(found)
     assert circle("follow", "--receipt", receipt[:-3] + "abc", "--json")[0] == 1
+
+
+def test_a_refusal_that_changes_no_row_is_followed_by_its_position_with_its_status(
+    street: Street, circle: Circle
+) -> None:
+    key = unique()
+    hold = done(street.buyer.reserve(street.event.id, key=key, ticket_type_id=street.event.general, quantity=1), 201)
+    problem(
+        street.buyer.reserve(street.event.id, key=key, ticket_type_id=street.event.general, quantity=2),
+        422,
+        "idempotency-key-reused",
+    )
+    first, again = circle(
+        "topics", "search", COMMANDS, "--type", "ReserveTickets", "--where", f"reservation_id={hold['id']}", "--json"
+    )[1]["records"]  # fmt: skip
+    eventually(lambda: not circle("follow", hold["id"], "--json")[1]["waits_for"], "projected")
+    found = circle("follow", again["position"], "--json")[1]
+    answered = {one["position"]: one["outcome"] for one in found["steps"] if one["stage"] == "http"}
+    assert answered == {first["position"]: "201", again["position"]: "422"}
+    assert ("decision", "CommandRefused", "idempotency-key-reused") in stages(found)
 
 
 def test_a_command_of_no_reservation_is_followed_by_its_position(street: Street, circle: Circle) -> None:
@@ -129,7 +161,7 @@ def test_a_command_of_no_reservation_is_followed_by_its_position(street: Street,
     code, found = circle("follow", created["position"], "--json")
     assert (code, found["reservation_id"]) == (0, "")
     assert stages(found)[:3] == [
-        ("http", "POST /v1/events", ""),
+        ("http", "POST /v1/events", "201"),
         ("command", "CreateEvent", ""),
         ("decision", "EventCreated", ""),
     ]

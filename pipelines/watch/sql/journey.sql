@@ -26,7 +26,10 @@ FROM payments AS p WHERE event_id = $1::text AND reservation_id = $2::text ORDER
 
 -- name: messages
 -- Users and positions are given, because the key of a message begins with its user.
-SELECT kind, channel, user_id, n.partition, n."offset", n."index", created_at, read_at
+-- A message that was read or deleted has a later version than the one that its fact wrote.
+SELECT kind, channel, user_id, n.partition, n."offset", n."index", created_at, read_at,
+       CASE WHEN current_setting('track_commit_timestamp') = 'on' AND read_at = 0 AND deleted_at = 0
+            THEN pg_xact_commit_timestamp(n.xmin) END AS persisted_at
 FROM notifications AS n
 JOIN unnest($2::integer[], $3::bigint[]) AS p (partition, "offset")
     ON n.partition = p.partition AND n."offset" = p."offset"
