@@ -19,6 +19,7 @@ from ops.rebuild.rows import CALLED
 from ops.run.discovery import operator_settings
 from ops.shadow import shadow as shades
 from ops.shadow.comparison import ShadowReport
+from pipelines.watch.rebuilt_letters import end_rebuilt
 from schemas.ids import EventId
 
 SHOWN_MAX = 20
@@ -63,8 +64,9 @@ def projections(
             report = generations.rebuild(
                 settings, progress, promote=promote, restart=restart, dry_run=dry_run, since=since
             )
+    ended = end_rebuilt(settings) if report.promoted and not back else 0
     if json:
-        emit_json({"ok": report.ok, "report": report})
+        emit_json({"ok": report.ok, "report": report, "letters": ended})
         return 0 if report.ok else 1
     rows = [
         (one.table, f"{one.live_rows:,}", f"{one.new_rows:,}", "same" if one.same else "DIFFERS")
@@ -80,6 +82,8 @@ def projections(
         print(f"{report.made_anew:,} events rebuilt; all other events keep their live rows")
     print(f"{report.facts:,} facts to {', '.join(report.positions.values()) or 'nowhere yet'}")
     print("promoted: the tables of before are in generation_previous" if report.promoted else "not promoted")
+    if ended:
+        print(f"{ended:,} dead letters have ended: their facts have rows now")
     return 0 if report.ok else 1
 
 

@@ -254,6 +254,24 @@ def redrive(
     return len(chosen)
 
 
+def mark_done(settings: Settings, done: Sequence[ReadLetter]) -> None:
+    """Mark letters that need no redrive any more. Raises ServiceUnreachable, and NoSuchLetter as `redrive` does."""
+    if not done:
+        return
+    client = transactional_producer(settings, TRANSACTIONAL_ID)
+    try:
+        client.init_transactions(TIMEOUT_S)
+        _check_not_redriven(settings, done)
+        client.begin_transaction()
+        for read in done:
+            _mark(client, read)
+        client.commit_transaction(TIMEOUT_S)
+    except KafkaException as error:
+        raise ServiceUnreachable(
+            "Kafka", settings.kafka_bootstrap_servers, f"no letter was marked: {error.args[0]}"
+        ) from error
+
+
 def _check_not_redriven(settings: Settings, chosen: Sequence[ReadLetter]) -> None:
     """Raises NoSuchLetter for a letter that has a marker by now. A marker comes after its letter."""
     places: dict[str, dict[int, int]] = {}

@@ -11,8 +11,10 @@ import pytest
 from confluent_kafka import Message
 from playwright.async_api import Browser, expect
 
+from connectors.kafka import producer
 from connectors.settings import Settings
 from ops.run.platform import Platform
+from pipelines.watch.rebuilt_letters import end_rebuilt
 from schemas.codec import Codec
 from schemas.facts import PaymentRequested, RecordedFact
 from schemas.topics import FACTS
@@ -152,3 +154,57 @@ def test_a_fact_of_no_branch_does_not_go_back_from_the_console(opened: tuple[Pla
     path = f"/v1/operator/dead-letters/{FACTS}/{letter['offset']}/redrive"
     refused = problem(shop.http.post(path, headers=shop.operator, json={}), 422, "invalid-request")
     assert f"circle dlq redrive {FACTS} {letter['offset']}" in json.dumps(refused)
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+async def test_the_page_says_why_a_fact_does_not_go_back_and_which_command_to_run(
+    opened: tuple[Platform, Shop], shop: Shop, chromium: Browser, token: str, *, size: browsers.ViewportSize
+) -> None:
+    settings = opened[0].settings
+    width = size["width"]
+    aside = DeadLetters(settings)
+    record = (await asyncio.to_thread(everything, settings, FACTS))[0]
+    aside.put(record, f"projections: KeyError: lacks rows {width}", by="projections")
+    aside.flush()
+    client = producer(settings)
+    client.produce(FACTS, f"no fact {width}".encode(), b"a key", 0)
+    client.flush(10)
+    rebuild = "circle replay projections --promote"
+    async with page_of(chromium, password=token, size=size) as (page, errors):
+
+        async def shown(text: str) -> str:
+            await page.goto(f"{shop.url}/dashboard#/overview")
+            await page.goto(f"{shop.url}/dashboard#/letters")
+            row = page.locator("tbody tr").filter(has_text=text)
+            await row.first.get_by_role("button").click()
+            await expect(page.get_by_text(rebuild).first).to_be_visible()
+            await expect(page.get_by_role("button", name="Apply again")).to_have_count(0)
+            await expect(page.get_by_role("button", name="Mend and send back")).to_have_count(0)
+            assert await barriers(page) == []
+            assert not await is_too_wide(page)
+            return await page.inner_text("main")
+
+        lacking = await shown(f"lacks rows {width}")
+        assert "needs a rebuild" in lacking
+        assert "Rows of later facts rest on them" in lacking
+        assert f"circle dlq redrive {FACTS}" not in lacking
+
+        def unreadable() -> dict[str, Any]:
+            found = done(shop.http.get("/v1/operator/dead-letters", headers=shop.operator), 200)["items"]
+            return next((one for one in found if not one["record"]), {})
+
+        await asyncio.to_thread(eventually, lambda: bool(unreadable()), "the unreadable record is set aside")
+        letter = unreadable()
+        page_text = await shown(letter["error"])
+        assert "This build cannot read the fact" in page_text
+        assert f"circle dlq redrive {FACTS} {letter['offset']}" in page_text
+        assert errors == []
+    rebuilt = await asyncio.to_thread(end_rebuilt, settings)
+    assert rebuilt == 1, "no entry says that the fact lacks its rows"
+    async with page_of(chromium, password=token, size=size) as (page, errors):
+        await page.goto(f"{shop.url}/dashboard#/letters")
+        row = page.locator("tbody tr").filter(has_text=f"lacks rows {width}")
+        await expect(row).to_contain_text("rows rebuilt")
+        await row.get_by_role("button").click()
+        await expect(page.get_by_role("status").filter(has_text="The rows were rebuilt")).to_be_visible()
+        assert errors == []

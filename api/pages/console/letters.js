@@ -6,6 +6,7 @@ import { pre } from "./topics.js";
 
 const X = T.letters, AGAIN_MS = 5000, WAITS_MS = 1000;
 const PAYMENTS = "payments";  // a flow that applies facts where they are, as branches of the read side do
+const ROWS = "projections";  // a fact that they set aside needs a rebuild of the rows
 const WAITING = "waiting";
 
 export function letters(main) {
@@ -46,12 +47,12 @@ export function letters(main) {
         catch (error) { result.textContent = T.failed(error.message); button.disabled = false; }
       };
       const mended = () => { try { send({ edited: JSON.parse(text.value) }); } catch (error) { result.textContent = T.failed(error.message); } };
-      const fact = letter.origin_topic === "tickets.facts", rows = letter.set_aside_by === "projections", again = fact && letter.applied_by;
+      const fact = letter.origin_topic === "tickets.facts", rows = letter.set_aside_by === ROWS, again = fact && letter.applied_by;
       show(one, card("", heading, h("p", {}, letter.error), found.undecodable ? h("p", { class: "note" }, T.topics.undecodable(found.undecodable), " ", found.value_hex) : null,
         h("h3", {}, T.topics.fields), pre(found.fields), h("h3", {}, T.topics.headers), pre(found.headers),
-        found.letter.redriven ? outcome(found.letter.redrive)
+        found.letter.redriven ? rows ? h("p", { class: "good", role: "status" }, X.rebuilt) : outcome(found.letter.redrive)
           : again ? [h("p", { class: "soft" }, again === PAYMENTS ? X.applyPayment : X.apply), result, h("p", { class: "chips" }, h("button", { type: "button", class: "main", onclick: event => apply(event.target) }, X.applyAgain))]
-          : fact ? [h("p", { class: "note" }, rows ? X.factRows : X.facts), pre(rows ? X.rebuild : X.command(letter.offset))] : [
+          : fact ? [h("p", { class: "note" }, rows ? X.factRows : found.undecodable ? X.unreadable : X.facts), rows ? null : pre(X.command(letter.offset)), pre(X.rebuild)] : [
           h("h3", {}, X.mend), h("p", { class: "soft" }, X.mendNote), h("label", {}, X.whole, text), result,
           h("p", { class: "chips" }, found.undecodable ? null : h("button", { type: "button", onclick: () => send({}) }, X.redrive), h("button", { type: "button", class: "main", onclick: mended }, X.mend))]));
       one.scrollIntoView({ block: "nearest" });
@@ -77,7 +78,7 @@ export function letters(main) {
 }
 
 /** One word for the list: a redriven fact says what came of it. */
-const state = letter => !letter.redriven ? X.open : letter.redrive ? X.states[letter.redrive.state] : X.redriven;
+const state = letter => letter.set_aside_by === ROWS ? letter.redriven ? X.ended : X.needsRebuild : !letter.redriven ? X.open : letter.redrive ? X.states[letter.redrive.state] : X.redriven;
 
 /** Who sent the letter back, when, and what came of it. */
 function outcome(redrive) {
