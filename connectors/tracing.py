@@ -49,6 +49,27 @@ class SpanRole(StrEnum):
     INTERNAL = "INTERNAL"
 
 
+class Operation(StrEnum):
+    """What a messaging span is about: `messaging.operation.type` of OpenTelemetry's semantic conventions."""
+
+    SEND = "send"
+    PROCESS = "process"
+
+
+def of_topic(topic: str, operation: Operation, name: str = "", *, group: str = "") -> dict[str, Value]:
+    """The attributes that OpenTelemetry's conventions for messaging ask of a span about a topic.
+
+    `name` is the operation as we call it; "" for the operation's own. `group` is the consumer group, "" for none.
+    """
+    found: dict[str, Value] = {
+        "messaging__system": "kafka",
+        "messaging__destination__name": topic,
+        "messaging__operation__type": operation.value,
+        "messaging__operation__name": name or operation.value,
+    }
+    return found | ({"messaging__consumer__group__name": group} if group else {})
+
+
 class OpenSpan:
     """A span that has begun. `traceparent` names it to other programs, "" if it is not sampled."""
 
@@ -208,9 +229,8 @@ def begin_send(topic: str, record: str, *, parent: str | None = None) -> OpenSpa
         f"send {topic}",
         SpanRole.PRODUCER,
         parent=parent,
-        messaging__system="kafka",
-        messaging__destination__name=topic,
         circle__record=record,
+        **of_topic(topic, Operation.SEND),
     )
 
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
-from connectors.tracing import OpenSpan, SpanRole, Tracer, traceparent_of
+from connectors.log_reader import log_place
+from connectors.tracing import OpenSpan, Operation, SpanRole, Tracer, of_topic, traceparent_of
 from pipelines.branches.branch import Part
 from pipelines.branches.positions import Admitted
 from schemas.facts import RecordedFact
@@ -25,31 +26,40 @@ class ReadSpans:
         self._whole, self._facts = whole, facts
 
     @classmethod
-    def begin(cls, tracer: Tracer, batch: Admitted) -> Admitted:
-        """The batch with the spans of its facts, if any is traced. Its parts know the context of each fact."""
+    def begin(cls, tracer: Tracer, batch: Admitted, *, group: str) -> Admitted:
+        """The batch with the spans of its facts, if any is traced. Its parts know the context of each fact.
+
+        `group` is the consumer group that has read the batch.
+        """
         applied = {id(fact): fact for part in batch.parts.values() for fact in part.facts}
-        traced: list[tuple[RecordedFact, str]] = []
+        traced: list[tuple[RecordedFact, str, tuple[int, int]]] = []
         for read in batch.batch:
             if isinstance(read.fact, RecordedFact) and id(read.fact) in applied:
                 parent = traceparent_of(read.record.headers())  # type: ignore[arg-type]  # the client's stubs are wider
                 if parent:
-                    traced.append((read.fact, parent))
+                    traced.append((read.fact, parent, log_place(read.record)))
         if not traced:
             return batch
         whole = tracer.begin(
             f"process {FACTS}",
             SpanRole.CONSUMER,
-            links=[parent for _, parent in traced],
-            messaging__system="kafka",
-            messaging__destination__name=FACTS,
+            links=[parent for _, parent, _ in traced],
             messaging__batch__message_count=len(batch.batch),
             circle__branches=" ".join(batch.parts),
+            **of_topic(FACTS, Operation.PROCESS, group=group),
         )
         spans: list[OpenSpan] = []
         contexts: dict[tuple[int, int, int], str] = {}
-        for fact, parent in traced:
+        for fact, parent, place in traced:
             at, name = fact.envelope, f"write rows of {type(fact.fact).__name__}"
-            span = tracer.begin(name, SpanRole.CONSUMER, parent=parent, links=filter(None, [whole.traceparent]))
+            span = tracer.begin(
+                name,
+                SpanRole.CONSUMER,
+                parent=parent,
+                links=filter(None, [whole.traceparent]),
+                **of_topic(FACTS, Operation.PROCESS, "write rows", group=group),
+            )
+            span.at(*place)
             span.set(circle__position=position_text(at.partition, at.offset, at.index))
             spans.append(span)
             contexts[at.partition, at.offset, at.index] = span.traceparent

@@ -39,10 +39,10 @@ def reader(codec: Codec, places: CommandPlaces) -> Callable[[list[Message]], lis
     return lambda batch: [DecodedFact(record, decode(record)) for record in batch]
 
 
-def traced(admit: Callable[[list[DecodedFact]], Admitted]) -> Callable[[list[DecodedFact]], Admitted]:
+def traced(admit: Callable[[list[DecodedFact]], Admitted], *, group: str) -> Callable[[list[DecodedFact]], Admitted]:
     """The step that admits, and begins the spans of its facts while traces are on."""
     tracer = tracing.active()
-    return admit if tracer is None else lambda batch: ReadSpans.begin(tracer, admit(batch))
+    return admit if tracer is None else lambda batch: ReadSpans.begin(tracer, admit(batch), group=group)
 
 
 def preparer(name: str, branch: Branch[Any, Any]) -> Callable[[Admitted], PreparedBranch]:

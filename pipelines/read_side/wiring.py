@@ -90,8 +90,9 @@ def wire(
             branch.look_after()
         redrives.look_after()
 
+    group = f"circle.{name}"
     source = BatchSource(
-        consumer(settings, group=f"circle.{name}"),
+        consumer(settings, group=group),
         topic=FACTS,
         owner=positions,
         gate=gate,
@@ -103,7 +104,7 @@ def wire(
     return ReadSideDeps(
         source=source,
         decode=timed(name, "decode", reader(codec, CommandPlaces(settings))),
-        admit=timed(name, "admit", traced(positions.admit)),
+        admit=timed(name, "admit", traced(positions.admit, group=group)),
         prepare={branch.name: preparer(name, branch) for branch in branches},
         write=Join(branches, writer(name, store, dead_letters, publisher, gate, codec)),
     )

@@ -10,8 +10,9 @@ from contextlib import AbstractContextManager
 
 import msgspec
 
-from connectors.tracing import TRACEPARENT, OpenSpan, SpanRole, Tracer, traceparent_of
+from connectors.tracing import TRACEPARENT, OpenSpan, Operation, SpanRole, Tracer, of_topic, traceparent_of
 from pipelines.reservations.batch import Batch
+from pipelines.reservations.wiring import GROUP
 from schemas.avro_reader import Undecodable
 from schemas.topics import COMMANDS
 
@@ -36,15 +37,20 @@ class DecisionSpans:
             f"process {COMMANDS}",
             SpanRole.CONSUMER,
             links=traced.values(),
-            messaging__system="kafka",
-            messaging__destination__name=COMMANDS,
             messaging__batch__message_count=len(batch.records),
+            **of_topic(COMMANDS, Operation.PROCESS, group=GROUP),
         )
         commands: dict[int, OpenSpan] = {}
         for number, parent in traced.items():
             placed = batch.placed[number]
             name = f"decide {type(placed.command).__name__}"
-            span = tracer.begin(name, SpanRole.CONSUMER, parent=parent, links=filter(None, [whole.traceparent]))
+            span = tracer.begin(
+                name,
+                SpanRole.CONSUMER,
+                parent=parent,
+                links=filter(None, [whole.traceparent]),
+                **of_topic(COMMANDS, Operation.PROCESS, "decide", group=GROUP),
+            )
             span.at(placed.at.partition, placed.at.offset)
             commands[number] = span
             record = batch.records[number]

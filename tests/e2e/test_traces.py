@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,6 +99,23 @@ def test_a_hold_is_one_trace_from_the_caller_to_the_webhook(street: Street) -> N
     assert spans["POST webhook tickets.held"].attributes["circle.outcome"] == "204"
     assert all(one.began_ns <= one.ended_ns for one in chain)
     assert not any(one.failed for one in chain)
+    decided, written = spans["decide ReserveTickets"].attributes, spans["write rows of TicketsHeld"].attributes
+    assert messaging(spans["send tickets.commands"].attributes) == (COMMANDS, "send", "send", None)
+    assert messaging(decided) == (COMMANDS, "process", "decide", "circle.reservations")
+    assert messaging(written) == (FACTS, "process", "write rows", "circle.read-side")
+    places = [(one["messaging.destination.partition.id"], one["messaging.kafka.offset"]) for one in
+              (spans["send tickets.commands"].attributes, decided, written)]  # fmt: skip
+    assert places[0] == places[1]
+    (fact,) = [one for one in everything(street.platform.settings, FACTS)
+               if (str(one.partition()), str(one.offset())) == places[2]]  # fmt: skip
+    assert dict(fact.headers() or [])["ce_type"] == b"TicketsHeld"
+
+
+def messaging(attributes: Mapping[str, str]) -> tuple[str | None, ...]:
+    """What the conventions for messaging ask of a span: topic, type and name of the operation, consumer group."""
+    assert attributes["messaging.system"] == "kafka"
+    names = ("destination.name", "operation.type", "operation.name", "consumer.group.name")
+    return tuple(attributes.get(f"messaging.{name}") for name in names)
 
 
 def test_the_trace_goes_on_in_the_webhook_call_and_in_the_exported_message(street: Street) -> None:
@@ -161,7 +178,9 @@ def test_a_batch_links_to_the_traces_of_its_commands_and_facts(street: Street) -
     assert commands.trace != trace
     assert commands.id in spans["decide ReserveTickets"].links
     assert facts.id in spans["write rows of TicketsHeld"].links
-    assert int(commands.attributes["messaging.batch.message_count"]) >= 1
+    for found, topic, group in ((commands, COMMANDS, "reservations"), (facts, FACTS, "read-side")):
+        assert int(found.attributes["messaging.batch.message_count"]) >= 1
+        assert messaging(found.attributes) == (topic, "process", "process", f"circle.{group}")
 
 
 def test_a_payment_and_its_mail_belong_to_the_trace_of_the_confirmation(street: Street) -> None:

@@ -13,11 +13,12 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
+from opentelemetry.semconv._incubating.attributes import messaging_attributes as conventions
 
 from connectors import logs, tracing
 from connectors.errors import SettingsError
 from connectors.settings import LogFormat, Settings
-from connectors.tracing import LINKS_MAX, SpanRole, Tracer, sampled, switched_on, traceparent_of, valid
+from connectors.tracing import LINKS_MAX, Operation, SpanRole, Tracer, sampled, switched_on, traceparent_of, valid
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 UNSAMPLED = PARENT[:-2] + "00"
@@ -110,8 +111,29 @@ def test_a_span_is_a_child_of_its_parent_or_of_the_current_span(
     assert f"{served.parent.trace_id:032x}-{served.parent.span_id:016x}" in PARENT
     assert sent.parent.span_id == served.context.span_id
     assert served.attributes == {"http.route": "/v1"}
-    assert sent.attributes is not None
-    assert sent.attributes["messaging.kafka.offset"] == 1_200
+    assert sent.name == "send tickets.commands"
+    assert dict(sent.attributes or {}) == {
+        conventions.MESSAGING_SYSTEM: conventions.MessagingSystemValues.KAFKA.value,
+        conventions.MESSAGING_DESTINATION_NAME: "tickets.commands",
+        conventions.MESSAGING_DESTINATION_PARTITION_ID: "3",
+        conventions.MESSAGING_KAFKA_OFFSET: 1_200,
+        conventions.MESSAGING_OPERATION_NAME: "send",
+        conventions.MESSAGING_OPERATION_TYPE: conventions.MessagingOperationTypeValues.SEND.value,
+        "circle.record": "Tick",
+    }
+
+
+def test_operations_and_attributes_are_those_of_the_conventions_for_messaging() -> None:
+    known = {one.value for one in conventions.MessagingOperationTypeValues}
+    assert {one.value for one in Operation} <= known - {"deliver", "publish"}, "these two are deprecated"
+    names = {name.replace("__", ".") for name in tracing.of_topic("topic", Operation.PROCESS, "decide", group="g")}
+    assert names == {
+        conventions.MESSAGING_SYSTEM,
+        conventions.MESSAGING_DESTINATION_NAME,
+        conventions.MESSAGING_OPERATION_NAME,
+        conventions.MESSAGING_OPERATION_TYPE,
+        conventions.MESSAGING_CONSUMER_GROUP_NAME,
+    }
 
 
 def test_a_batch_links_to_each_trace_once_and_to_a_bounded_number(
