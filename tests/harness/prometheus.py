@@ -32,6 +32,14 @@ def promtool(*arguments: str) -> str:
     return done.stdout
 
 
+def lint(metrics: str) -> str:
+    """What `promtool check metrics` has against the text of a process's `/metrics`; "" for nothing."""
+    done = subprocess.run(
+        [tool("promtool"), "check", "metrics"], input=metrics, capture_output=True, text=True, check=False
+    )
+    return done.stdout + done.stderr
+
+
 class Prometheus:
     """A running Prometheus on loopback. `features` are those of `--enable-feature`."""
 

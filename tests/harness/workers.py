@@ -144,10 +144,13 @@ class Worker:
 
     def figure(self, name: str, **labels: str) -> float:
         """A series of the living worker's own metrics; 0 while there is none. It was made with a `metrics_port`."""
-        text = httpx.get(f"http://{LOOPBACK}:{self._metrics_port}/metrics", timeout=10).text
-        found = (one.value for family in text_string_to_metric_families(text) for one in family.samples
+        found = (one.value for family in text_string_to_metric_families(self.metrics()) for one in family.samples
                  if one.name == name and one.labels == labels)  # fmt: skip
         return next(found, 0.0)
+
+    def metrics(self) -> str:
+        """The living worker's metrics, as Prometheus gets them. It was made with a `metrics_port`."""
+        return httpx.get(f"http://{LOOPBACK}:{self._metrics_port}/metrics", timeout=10).text
 
 
 class Crew:

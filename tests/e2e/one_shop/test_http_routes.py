@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.harness.flows import eventually
+from tests.harness.prometheus import lint
 from tests.harness.shop import EVENT, GENERAL, SEATED, OnSale, Person, Shop, done, problem, unique
 
 
@@ -537,6 +538,7 @@ def test_the_platforms_own_routes_answer(shop: Shop, event: OnSale) -> None:
     assert done(shop.http.get("/readyz"), 200) == {"status": "ready", "checks": checks}
     metrics = shop.http.get("/metrics", headers=shop.operator)
     assert 'circle_http_requests_total{method="POST",route="/v1/events",status="201"}' in metrics.text
+    assert lint(metrics.text) == ""
     assert done(shop.http.get("/openapi.json"), 200)["openapi"] == "3.1.0"
     assert done(shop.http.get("/problems/sold-out"), 200)["status"] == 409
     for page in ("/docs", "/dashboard"):
