@@ -86,11 +86,12 @@ def show_alerts(
 def picture(seen: Overview) -> RenderableType:
     """One look as tables."""
     parts: list[RenderableType] = [Text(f"General Circle, {seen.at}", style="bold")]
-    flows = _table("reader", "topic", "state", "members", "lag", "seconds")
+    flows = _table("reader", "topic", "state", "members", "lag", "seconds", "stalled")
     for flow in seen.flows:
         lag = "?" if flow.unknown else f"{flow.lag_records:,}"
-        style = "yellow" if flow.unknown or flow.lag_records else ""
-        cells = (flow.name, flow.topic, flow.state.lower(), str(flow.members), lag, f"{flow.lag_seconds:g}")
+        style = "bold red" if flow.stalled_s else "yellow" if flow.unknown or flow.lag_records else ""
+        stalled = f"{flow.stalled_s:g} s, since {flow.stalled_since}" if flow.stalled_s else "-"
+        cells = (flow.name, flow.topic, flow.state.lower(), str(flow.members), lag, f"{flow.lag_seconds:g}", stalled)
         flows.add_row(*cells, style=style)
     topics = _table("topic", "records", "per second")
     for topic in seen.topics:

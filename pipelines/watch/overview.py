@@ -18,9 +18,12 @@ from connectors.settings import Settings
 from pipelines.monitoring.board import Board
 from pipelines.watch.alerts import AlertView, alerts
 from pipelines.watch.consumer_groups import GroupView, groups
+from schemas.ids import US_PER_S
+from schemas.times import rfc3339
 from schemas.topics import COMMANDS, FACTS
 
 ALERTS_MAX = 50
+STALLED_S = 10.0  # as the console has it: longer than a flow needs between two batches, and than a take-over
 
 
 class TopicRate(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +38,11 @@ class TopicRate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FlowLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One reader of a topic: its group's state, its processes, its lag."""
+    """One reader of a topic: its group's state, its processes, its lag.
+
+    `stalled_s` and `stalled_since` (RFC 3339) say how long it has not moved, by monitoring's last look: 0 and "" for a
+    reader that moves, has nothing to read, or that monitoring does not know.
+    """
 
     name: str
     topic: str
@@ -44,6 +51,8 @@ class FlowLine(msgspec.Struct, frozen=True, kw_only=True):
     lag_records: int
     lag_seconds: float
     unknown: str
+    stalled_s: float = 0.0
+    stalled_since: str = ""
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,9 +84,8 @@ class Observer:
             firing: list[AlertView] | None = alerts(self._settings, firing=True, limit=ALERTS_MAX)
         except ServiceUnreachable:
             firing = None
-        return Overview(
-            at=clock.now_rfc3339(), topics=topics, flows=list(map(_line, views)), monitored=monitored, alerts=firing
-        )
+        lines = [_line(view, stalls_of(monitored).get(f"circle.{view.name}")) for view in views]
+        return Overview(at=clock.now_rfc3339(), topics=topics, flows=lines, monitored=monitored, alerts=firing)
 
     def _rate(self, topic: str, end: int, now: float) -> float | None:
         if self._before is None or topic not in self._before[1]:
@@ -92,7 +100,19 @@ def _ends(views: list[GroupView]) -> dict[str, int]:
     return {topic: found[topic] for topic in (COMMANDS, FACTS) if topic in found}
 
 
-def _line(view: GroupView) -> FlowLine:
+def stalls_of(monitored: dict[str, Any] | None) -> dict[str, tuple[float, str]]:
+    """By flow, in monitoring's report: the seconds that it has not moved, and since when."""
+    if monitored is None:
+        return {}
+    sample = monitored["sample"]
+    return {
+        flow: (seconds, rfc3339(round((sample["at"] - seconds) * US_PER_S)))
+        for flow, seconds in sample["stalled"].items()
+        if seconds >= STALLED_S
+    }
+
+
+def _line(view: GroupView, stall: tuple[float, str] | None) -> FlowLine:
     return FlowLine(
         name=view.name,
         topic=view.topic,
@@ -101,4 +121,6 @@ def _line(view: GroupView) -> FlowLine:
         lag_records=view.lag_records,
         lag_seconds=view.lag_seconds,
         unknown=view.unknown,
+        stalled_s=stall[0] if stall else 0.0,
+        stalled_since=stall[1] if stall else "",
     )

@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from time import time
 
 import httpx
@@ -23,6 +24,7 @@ from ops.verify.follow_report import board_report
 from ops.verify.verify import VerifyOptions, follow
 from pipelines.monitoring.board import VERIFIED, Board, VerifiedPartition, VerifierProgress
 from pipelines.monitoring.figure_history import FigureRange
+from pipelines.watch.overview import Observer
 from schemas.placement import partition_of
 from schemas.topics import COMMANDS
 from tests.harness import browser as browsers
@@ -216,8 +218,14 @@ async def test_a_stalled_edge_is_seen_at_once_and_flows_again(
         try:
             done(buyer.reserve(event.id, ticket_type_id=event.seated, seats=["D-1"]), 201)
             await expect(edge).to_have_class("stalled", timeout=STALL_MS)
-            await expect(edge).to_contain_text("Stalled")
+            await expect(edge).to_contain_text(re.compile(r"Stalled since .*\d:\d\d.*, for \d+ s"))
             await expect(edge).to_contain_text("not in sight")
+            looked = await asyncio.to_thread(Observer(opened[0].settings).look)
+            stalls = {one.name: (one.stalled_s, one.stalled_since) for one in looked.flows if one.stalled_s}
+            assert [*stalls] == ["payments"]
+            seconds, since = stalls["payments"]
+            passed_s = (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds()
+            assert seconds - 2 <= passed_s <= seconds + 30, "monitoring looked a moment ago"
         finally:
             os.kill(payments, signal.SIGCONT)
         await expect(edge).to_have_class("flowing", timeout=STALL_MS)

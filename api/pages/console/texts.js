@@ -43,7 +43,8 @@ export const T = {
   rate: "rate", lag: "lag", waits: "oldest waits", position: "records",
   perSecond: rate => `${rate}/s`, records: n => count(n, "record", "records"), seconds: s => `${s} s`, milliseconds: ms => `${ms} ms`,
   upTo: time => `≤ ${time}`, over: time => `> ${time}`, answerStatus: status => `status ${status}`,
-  stalled: "Stalled", slow: "Behind", flowing: "Flows",
+  stalledSince: (time, length) => `Stalled since ${time}, for ${length}`, waitsSince: time => `Stalled: the oldest waits since ${time}`, slow: "Behind", flowing: "Flows",
+  lengthOf: s => s < 120 ? `${Math.round(s)} s` : s < 7200 ? `${Math.round(s / 60)} min` : `${Math.round(s / 3600)} h`,
   nodes: {
     http: ["HTTP", "requests answered"], commands: ["Commands", "accepted on the log"],
     "circle.reservations": ["Reservations", "commands → facts"], facts: ["Facts", "decided on the log"],
@@ -97,9 +98,11 @@ export const T = {
     stages: { http: "HTTP", command: "command", decision: "decision", row: "row", message: "message", mail: "mail", webhook: "webhook" }, after: time => `${time} after the first step`, position: position => `position ${position}`, go: "Follow", status: "status", waits: "Not done yet", stopped: why => `The reading ended early: ${why}.`, traces: "Traces", nothing: "Enter a reservation, a position, a receipt, or a key." },
   letters: {
     heading: "Dead letters", topic: "from", record: "record", error: "error", since: "set aside", state: "state", redriven: "redriven", open: "open", nothing: "No dead letters.", redrive: "Send back", show: "Show",
-    mend: "Mend and send back", mendNote: "Change fields of the record. It goes back to its topic once.", changed: fields => `Sent back, changed: ${fields}`, sent: "Sent back.", whole: "The record, as JSON", facts: "A fact goes back with this command: the API never writes facts.", factRows: "This fact lacks its rows. It is not written twice: rebuild the rows with this command.",
+    mend: "Mend and send back", mendNote: "Change fields of the record. It goes back to its topic once.", changed: fields => `Sent back, changed: ${fields}`, sent: "Sent back.", whole: "The record, as JSON", facts: "No request can apply this fact where it is, and the API never writes facts. The first command sends it back, for payments: the other flows take each place of the log once. The second command makes rows that lack it.",
+    factRows: "This fact lacks its rows. Rows of later facts rest on them, so it cannot be applied alone: this command rebuilds the rows next to the live ones, swaps them, and ends the letter.", rebuilt: "The rows were rebuilt, and this fact has its own.",
+    unreadable: "This build cannot read the fact, so no flow here can apply it, and a redrive would set it aside again. If a newer program wrote it, first start builds that can read it. Then the first command asks for its payment or refund again, and the second one makes its rows. If no program of ours wrote it, it stays here.",
     apply: "The fact stays on the log. Its branch of the read side applies it once more, and once at all.", applyPayment: "The fact stays on the log. The payment provider is asked again, with the same key.", applyAgain: "Apply again", audited: "The audit log notes it.",
-    states: { waiting: "waits", applied: "applied", failed: "failed again" }, asked: (by, at) => `Asked for by ${by}, ${at}.`, waits: "It is not done yet.",
+    needsRebuild: "needs a rebuild", ended: "rows rebuilt", states: { waiting: "waits", applied: "applied", failed: "failed again" }, asked: (by, at) => `Asked for by ${by}, ${at}.`, waits: "It is not done yet.",
     applied: at => `Applied ${at}.`, failedAgain: error => `It failed again, and is a new letter: ${error}`,
     command: offset => `circle dlq redrive tickets.facts ${offset}`, rebuild: "circle replay projections --promote",
     rows: "Rows that were set aside", rowsNote: "These webhook calls, messages and mails about accounts failed with an unexpected error. They are rows of PostgreSQL, not records of a topic.", noRows: "No rows are set aside.",

@@ -1,6 +1,6 @@
 // The topology: for each edge its rate, its latency, its lag, and when it will have caught up. A stalled edge differs by colour, frame and word.
 import { T } from "./texts.js";
-import { h, number, rounded, show } from "./dom.js";
+import { h, moment, number, rounded, show } from "./dom.js";
 
 const COMMANDS = "tickets.commands", FACTS = "tickets.facts";
 const FLOWS = ["circle.reservations", "circle.payments", "circle.projections", "circle.notifications", "circle.monitoring"];
@@ -12,7 +12,8 @@ const STAGES = {
   "circle.notifications": [["persisted", "latency"]], "circle.monitoring": [["persisted", "latency"]],
 };
 
-/** The nodes from two states of the platform, the earlier one null at first. Each has { key, rate, records or messages, seconds, state }. */
+/** The nodes from two states of the platform, the earlier one null at first. Each has { key, rate, records or messages, seconds, state }.
+ *  A stalled one has the word for it, with its time: that of its last movement, or since when the oldest message waits. */
 export function nodes(now, before, latency) {
   const sample = now.monitoring ? now.monitoring.sample : null, earlier = before && before.monitoring ? before.monitoring.sample : null;
   const rate = read => sample && earlier && sample.at > earlier.at ? Math.max(0, (read(sample) - read(earlier)) / (sample.at - earlier.at)) : null;
@@ -30,17 +31,20 @@ export function nodes(now, before, latency) {
     const state = seconds === null ? "unknown" : records && still >= STALLED_S ? "stalled" : seconds >= SLOW_S ? "slow" : "flowing";
     const ages = (STAGES[flow] || []).map(([stage, label]) => [label, agesBetween(now, before, stage)]).filter(([, found]) => found);
     const catchUp = sample && sample.catch_up && flow in sample.catch_up ? sample.catch_up[flow] : undefined;
-    return { key: flow, rate: speed, records, seconds, state, ages, catchUp };
+    return { key: flow, rate: speed, records, seconds, state, ages, catchUp, word: state === "stalled" ? T.stalledSince(since(still), T.lengthOf(still)) : null };
   });
   return [found[0], found[1], flows[0], found[2], ...flows.slice(1),
     ...DELIVERIES.map(([channel, stage]) => leaving(channel, stage, sample && sample.deliveries && sample.deliveries[channel] || [null, null])),
     ...(sample && sample.outbox ? [leaving("export", EXPORTED, sample.outbox)] : [])];
 
+  /** The time that was so many seconds before monitoring's look. */
+  function since(seconds) { return moment(new Date((sample.at - seconds) * 1000).toISOString()); }
+
   /** The edge from an outbox to the outside. One message that has to wait stalls nothing while others leave. */
   function leaving(key, stage, [messages, seconds]) {
     const age = agesBetween(now, before, stage), counted = one => (one.ages && one.ages[stage] || []).reduce((a, b) => a + b, 0), left = rate(counted);
     const state = seconds === null ? "unknown" : messages && seconds >= STALLED_S && !left ? "stalled" : messages && seconds >= SLOW_S ? "slow" : "flowing";
-    return { key, rate: left, messages, seconds, state, ages: age ? [["latency", age]] : [] };
+    return { key, rate: left, messages, seconds, state, ages: age ? [["latency", age]] : [], word: state === "stalled" ? T.waitsSince(since(seconds)) : null };
   }
 }
 
@@ -61,7 +65,7 @@ export function topology(parent, list) {
     if (node.catchUp !== undefined && node.state !== "flowing") rows.push([T.catchUp, node.catchUp === null ? T.grows : T.inSeconds(rounded(node.catchUp))]);
     return h("li", { class: node.state, "data-node": node.key },
       h("b", {}, name), h("span", { class: "path" }, path),
-      node.state === "stalled" || node.state === "slow" ? h("p", { class: node.state === "stalled" ? "bad" : "warn" }, node.state === "stalled" ? T.stalled : T.slow) : null,
+      node.state === "stalled" || node.state === "slow" ? h("p", { class: node.state === "stalled" ? "bad" : "warn" }, node.state === "stalled" ? node.word : T.slow) : null,
       h("dl", {}, rows.flatMap(([term, value]) => [h("dt", {}, term), h("dd", {}, value)])));
   }));
 }
