@@ -62,12 +62,12 @@ def of_topic(topic: str, operation: Operation, name: str = "", *, group: str = "
     `name` is the operation as we call it; "" for the operation's own. `group` is the consumer group, "" for none.
     """
     found: dict[str, Value] = {
-        "messaging__system": "kafka",
-        "messaging__destination__name": topic,
-        "messaging__operation__type": operation.value,
-        "messaging__operation__name": name or operation.value,
+        "messaging.system": "kafka",
+        "messaging.destination.name": topic,
+        "messaging.operation.type": operation.value,
+        "messaging.operation.name": name or operation.value,
     }
-    return found | ({"messaging__consumer__group__name": group} if group else {})
+    return found | ({"messaging.consumer.group.name": group} if group else {})
 
 
 class OpenSpan:
@@ -123,11 +123,13 @@ class Tracer:
         *,
         parent: str | None = None,
         links: Iterable[str] = (),
+        topic: Mapping[str, Value] | None = None,
         **attributes: Value,
     ) -> OpenSpan:
         """Begin a span: a child of the `traceparent` in `parent`, or without one of the current span.
 
-        `links` are the `traceparent`s of other traces, at most LINKS_MAX. Attributes as in `OpenSpan.set`.
+        `links` are the `traceparent`s of other traces, at most LINKS_MAX. `topic` is of `of_topic`. Attributes as in
+        `OpenSpan.set`.
         """
         from opentelemetry.trace import Link, SpanKind, get_current_span
 
@@ -137,7 +139,7 @@ class Tracer:
             context=_context_of(parent) if parent else None,
             kind=SpanKind[role.value],
             links=[Link(get_current_span(context).get_span_context()) for context in contexts],
-            attributes={key.replace("__", "."): value for key, value in attributes.items()},
+            attributes={key.replace("__", "."): value for key, value in attributes.items()} | dict(topic or {}),
         )
         return OpenSpan(span)
 
@@ -230,7 +232,7 @@ def begin_send(topic: str, record: str, *, parent: str | None = None) -> OpenSpa
         SpanRole.PRODUCER,
         parent=parent,
         circle__record=record,
-        **of_topic(topic, Operation.SEND),
+        topic=of_topic(topic, Operation.SEND),
     )
 
 

@@ -20,6 +20,7 @@ from api.reads.health import dying_flows, reports, service_checks
 from api.shapes.status import DataflowStatus, ServiceStatus, StatusOut
 from connectors import logs
 from pipelines.flows import Flow
+from pipelines.monitoring.lag_trend import STALLED_S
 from schemas.ids import US_PER_S
 from schemas.times import utc
 
@@ -27,7 +28,6 @@ PUBLIC_STATUS = "circle:public-status"
 STATUS_EVERY_S = 5.0  # a look takes 3 ms
 STATUS_OLD_S = 30.0  # a look takes some seconds when services time out
 STATUS_KEPT_S = 60  # a platform that was off for longer begins without a past
-STALLED_S = 10.0  # commands that wait so long without one decision
 SELLING, NEEDED = "selling", ("kafka", "redis")  # sales of loaded events go on without PostgreSQL
 RESERVATIONS_GROUP = "circle.reservations"
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 WINDOW_S = 60.0  # the trend's time: longer than a drop's first rush takes to be decided, shorter than a person waits
+STALLED_S = 10.0  # what people are shown as a stall: longer than a flow needs between two batches
 LOOKS_MAX = 100  # remembered of one flow; at a look every second, more than WINDOW_S
 
 Positions = Mapping[int, int]

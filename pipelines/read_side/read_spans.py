@@ -46,7 +46,7 @@ class ReadSpans:
             links=[parent for _, parent, _ in traced],
             messaging__batch__message_count=len(batch.batch),
             circle__branches=" ".join(batch.parts),
-            **of_topic(FACTS, Operation.PROCESS, group=group),
+            topic=of_topic(FACTS, Operation.PROCESS, group=group),
         )
         spans: list[OpenSpan] = []
         contexts: dict[tuple[int, int, int], str] = {}
@@ -57,7 +57,7 @@ class ReadSpans:
                 SpanRole.CONSUMER,
                 parent=parent,
                 links=filter(None, [whole.traceparent]),
-                **of_topic(FACTS, Operation.PROCESS, "write rows", group=group),
+                topic=of_topic(FACTS, Operation.PROCESS, "write rows", group=group),
             )
             span.at(*place)
             span.set(circle__position=position_text(at.partition, at.offset, at.index))

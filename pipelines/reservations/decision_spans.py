@@ -38,7 +38,7 @@ class DecisionSpans:
             SpanRole.CONSUMER,
             links=traced.values(),
             messaging__batch__message_count=len(batch.records),
-            **of_topic(COMMANDS, Operation.PROCESS, group=GROUP),
+            topic=of_topic(COMMANDS, Operation.PROCESS, group=GROUP),
         )
         commands: dict[int, OpenSpan] = {}
         for number, parent in traced.items():
@@ -49,7 +49,7 @@ class DecisionSpans:
                 SpanRole.CONSUMER,
                 parent=parent,
                 links=filter(None, [whole.traceparent]),
-                **of_topic(COMMANDS, Operation.PROCESS, "decide", group=GROUP),
+                topic=of_topic(COMMANDS, Operation.PROCESS, "decide", group=GROUP),
             )
             span.at(placed.at.partition, placed.at.offset)
             commands[number] = span

@@ -21,7 +21,7 @@ REPEATED = "a repeated request: answered by the state of its reservation then"
 
 _REFUSALS = frozenset({"ReservationRejected", "CommandRefused", "ConfirmationRefused", "CheckInRefused"})
 _PAID = frozenset({"ReservationConfirmed", "PaymentDeclined", "ConfirmationRefused"})
-_ASKED = frozenset({"TicketsHeld", "ReservationRejected"})
+_DECISIONS = frozenset({"TicketsHeld", "ReservationRejected"})
 
 
 class HttpAnswer(NamedTuple):
@@ -74,7 +74,7 @@ def _of_reservation(fact: TopicRecord, facts: Sequence[TopicRecord], success: st
     if fact.record in _REFUSALS:
         return _refused(fact)
     if fact.record == "CommandDuplicated":
-        first = _first(facts, lambda one: one.record in _ASKED and _subject(one) == fact.fields["subject_id"])
+        first = _first(facts, lambda one: one.record in _DECISIONS and _subject(one) == fact.fields["subject_id"])
         if first is None:
             raise _Open(REPEATED)
         return _of_reservation(first, facts, success)

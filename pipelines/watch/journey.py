@@ -27,7 +27,7 @@ from pipelines.watch.journey_steps import JourneyStep, Stage, command_of
 from pipelines.watch.record_search import Condition, Criteria, NoSuchRecord, ReadingBounds, Search, record_at
 from pipelines.watch.topic_record import TopicRecord
 from schemas import cloudevents
-from schemas.ids import NOBODY, EventId, Position, ReservationId, UserId
+from schemas.ids import NOBODY, EventId, Position, ReservationId, UserId, position_text
 from schemas.times import rfc3339
 from schemas.topics import COMMANDS, FACTS
 
@@ -134,7 +134,7 @@ def _with_command(
     settings: Settings, facts: list[TopicRecord], reservation_id: ReservationId, also: Position | None
 ) -> list[TopicRecord]:
     """The facts with those of the command at `also`, in their order on the log."""
-    if also is None or any(command_of(one.position) == f"{also.partition}-{also.offset}" for one in facts):
+    if also is None or any(command_of(one.position) == position_text(also.partition, also.offset) for one in facts):
         return facts
     search = Search(settings, FACTS, Criteria(position=also, whole_command=True), bounds=READ_MAX)
     found = [one for one in search.matches() if _about(one, reservation_id)]

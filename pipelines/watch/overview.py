@@ -16,6 +16,7 @@ from connectors import clock
 from connectors.errors import ServiceUnreachable
 from connectors.settings import Settings
 from pipelines.monitoring.board import Board
+from pipelines.monitoring.lag_trend import STALLED_S
 from pipelines.watch.alerts import AlertView, alerts
 from pipelines.watch.consumer_groups import GroupView, groups
 from schemas.ids import US_PER_S
@@ -23,7 +24,6 @@ from schemas.times import rfc3339
 from schemas.topics import COMMANDS, FACTS
 
 ALERTS_MAX = 50
-STALLED_S = 10.0  # as the console has it: longer than a flow needs between two batches, and than a take-over
 
 
 class TopicRate(msgspec.Struct, frozen=True, kw_only=True):

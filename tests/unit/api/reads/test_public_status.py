@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from api.reads.public_status import RESERVATIONS_GROUP, SELLING, STALLED_S, LastingState, began, is_selling, status_of
+from api.reads.public_status import RESERVATIONS_GROUP, SELLING, LastingState, began, is_selling, status_of
 from pipelines.flows import Flow
+from pipelines.monitoring.lag_trend import STALLED_S
 
 UP = {"kafka": True, "redis": True, "postgres": True}
 ALIVE = {flow.value: False for flow in Flow}

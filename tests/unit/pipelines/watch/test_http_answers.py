@@ -173,7 +173,7 @@ def test_the_end_of_another_attempt_is_not_the_answer() -> None:
 
 
 def test_an_answer_of_one_of_several_routes_names_each_status() -> None:
-    scan = c.CheckIn("e", ALICE, "1", R1, "t", version=1, gate="", scanner="", scanned_at=1)
+    scan = c.CheckIn("e", ALICE, "1", reservation_id=R1, ticket_id="t", version=1, gate="", scanner="", scanned_at=1)
     denied = f.CheckInRefused(
         reservation_id=R1,
         user_id=ALICE,

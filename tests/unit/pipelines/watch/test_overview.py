@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from ops.cli.top import picture
-from pipelines.watch.overview import STALLED_S, FlowLine, Overview, stalls_of
+from pipelines.monitoring.lag_trend import STALLED_S
+from pipelines.watch.overview import FlowLine, Overview, stalls_of
 
 AT_S = 1_800_000_000.0  # 2027-01-15T08:00:00Z
 
