@@ -91,6 +91,7 @@ class FlowHealth:
         self._client.rpush(key, msgspec.json.encode(Death(self._clock(), self._instance, kind)))
         self._client.ltrim(key, -DEATHS_KEPT, -1)
         self._client.expire(key, KEPT_S)
+        self._client.hincrby(death_totals_key(self._flow), kind, 1)
 
     def _tell(self, what: Callable[[], object]) -> None:
         try:
@@ -102,6 +103,11 @@ class FlowHealth:
 def deaths_key(flow: str) -> str:
     """The Redis key of a flow's last deaths, the latest last."""
     return f"circle:deaths:{flow}"
+
+
+def death_totals_key(flow: str) -> str:
+    """The Redis key of a flow's deaths since Redis began, by the error's class. They outlive the process that died."""
+    return f"circle:deaths:{flow}:totals"
 
 
 def ready_key(flow: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from api.reads.public_status import PUBLIC_STATUS
 from api.reads.slow_requests import SLOW_REQUESTS
 from connectors.age_reports import AGES
-from connectors.flow_health import ALIVE, deaths_key, ready_key
+from connectors.flow_health import ALIVE, death_totals_key, deaths_key, ready_key
 from ops.operate.acls import BRANCHES, Process
 from pipelines.monitoring.api_report import REPORTS
 from pipelines.monitoring.board import MONITORED, VERIFIED
@@ -22,7 +22,7 @@ CONNECTING = ("ping", "client|setinfo", "select")
 """Commands that the client library sends by itself."""
 
 _EVENTS, _INSTALLED = "circle:{*}:*", "circle:installed:*"
-_LIFE_COMMANDS = ("expire", "hdel", "hexists", "hset", "ltrim", "rpush", "set")
+_LIFE_COMMANDS = ("expire", "hdel", "hexists", "hincrby", "hset", "ltrim", "rpush", "set")
 _SCRIPTS = ("eval", "evalsha", "script|load", "time")
 _CLAIMS = ("del", "get", "hdel", "hexists", "hget", "hincrby", "hkeys", "hlen", "hgetall", "hset")
 
@@ -85,7 +85,7 @@ def _rows() -> Iterable[RedisAccess]:
     )
     yield RedisAccess(p.OPERATOR, ("get",), reads=(MONITORED,), why="top")
     for one in (p.RESERVATIONS, p.READ_SIDE, p.PROJECTIONS, p.NOTIFICATIONS, p.PAYMENTS, p.MONITORING):
-        own = (AGES, ALIVE, deaths_key(one.value), ready_key(one.value))
+        own = (AGES, ALIVE, deaths_key(one.value), death_totals_key(one.value), ready_key(one.value))
         yield RedisAccess(one, _LIFE_COMMANDS, writes=own, why="that it lives, how it died, how old its records are")
 
 

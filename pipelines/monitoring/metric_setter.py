@@ -46,6 +46,7 @@ class MetricSetter:
     def __init__(self) -> None:
         self._totals: Totals = {}
         self._own: dict[str, float] = {}
+        self._deaths: dict[tuple[str, str], int] = {}
         self._series: dict[Gauge, set[tuple[str, ...]]] = {}
 
     def totals(self, totals: Totals) -> None:
@@ -118,6 +119,10 @@ class MetricSetter:
     def _redis(self, report: RedisFigures) -> None:
         self._server(REDIS, report.info)
         self._set(m.FLOW_PROCESSES, {(flow,): float(number) for flow, number in report.processes.items()})
+        for labels, deaths in report.deaths_since_ever.items():
+            former = self._deaths.get(labels, 0)
+            m.FLOW_DEATHS.labels(*labels).inc(deaths - former if deaths >= former else deaths)
+        self._deaths = dict(report.deaths_since_ever)
         m.API_PROCESSES.set(report.api.processes)
         m.API_ERRORS.set(report.api.errors)
         m.API_UNAVAILABLE.set(report.api.unavailable_ratio)

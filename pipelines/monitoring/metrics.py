@@ -45,6 +45,11 @@ VERIFIED_DIVERGENCES = Gauge("circle_verified_divergences", "What verify --follo
 GROUP_STATE = Gauge("circle_group_state", "1 for the state that the broker gives for a group.", ["group", "state"])
 GROUP_MEMBERS = Gauge("circle_group_members", "A group's members; the embedded broker names none.", ["group"])
 FLOW_PROCESSES = Gauge("circle_flow_processes", "Processes of a flow that have started and not ended.", ["flow"])
+FLOW_DEATHS = Counter(
+    "circle_flow_deaths",
+    "Ends of a flow's processes that no one asked for, by the error's class; `Fenced`: a newer owner exists.",
+    ["flow", "kind"],
+)
 API_PROCESSES = Gauge("circle_api_processes", "API processes that have reported in the last 30 s.")
 API_ERRORS = Gauge("circle_api_errors_recent", "Answers of the last minute with an unexpected error (5xx but 503).")
 API_UNAVAILABLE = Gauge("circle_api_unavailable_ratio", "The part of the last minute's answers that was a 503.")

@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 
 from connectors import redis_clients
 from connectors.age_reports import AGES, Ages, together
-from connectors.flow_health import ALIVE, deaths_key, ready_key
+from connectors.flow_health import ALIVE, death_totals_key, deaths_key, ready_key
 from connectors.kafka import admin
 from connectors.logs import Log
 from connectors.postgres import Connection, Database
@@ -58,6 +58,7 @@ class RedisFigures(NamedTuple):
     processes: dict[str, int]
     dying: dict[str, bool]
     deaths: dict[tuple[str, str], int]
+    deaths_since_ever: dict[tuple[str, str], int]
     api: ApiTotals
     ages: Ages
 
@@ -120,7 +121,9 @@ class RedisSurvey:
                 for flow in Flow:
                     asked.lrange(deaths_key(flow), 0, -1)
                     asked.get(ready_key(flow))
-                alive, reports, ages, info, *lives = asked.execute()
+                for flow in Flow:
+                    asked.hgetall(death_totals_key(flow))
+                alive, reports, ages, info, *rest = asked.execute()
         except (redis.RedisError, OSError) as error:
             log.warning("redis.not_read", error=f"{type(error).__name__}: {error}")
             return None
@@ -129,6 +132,7 @@ class RedisSurvey:
         for name in alive:
             flow_name = name.decode().partition("/")[0]
             processes[flow_name] = processes.get(flow_name, 0) + 1
+        lives, totals = rest[: -len(Flow)], rest[-len(Flow) :]
         verdicts = verdicts_of(lives, after)
         return RedisFigures(
             info=info,
@@ -136,6 +140,11 @@ class RedisSurvey:
             processes={flow: number for flow, number in processes.items() if number},
             dying=verdicts.dying,
             deaths=verdicts.deaths,
+            deaths_since_ever={
+                (flow.value, kind.decode()): int(number)
+                for flow, of in zip(Flow, totals, strict=True)
+                for kind, number in of.items()
+            },
             api=totals_of(reports, after),
             ages=together(ages, after),
         )
