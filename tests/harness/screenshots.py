@@ -9,6 +9,8 @@ from playwright.async_api import expect
 
 from tests.harness.browser import DESKTOP, PHONE, page_of, running
 from tests.harness.flows import eventually
+from tests.harness.hook_server import HookServer
+from tests.harness.mail_server import MailServer
 from tests.harness.shop import SEATED, OnSale, Shop, done, open_shop
 
 PICTURES = Path(__file__).parents[2] / "ops" / "docs" / "guide" / "console"
@@ -19,8 +21,8 @@ SAMPLES = 12  # a minute of figures
 
 def main() -> None:
     """Sell, and take the pictures."""
-    with open_shop() as (platform, shop):
-        event, reservation = sold(shop)
+    with MailServer() as mails, HookServer() as hooks, open_shop(CIRCLE_SMTP_URL=mails.url) as (platform, shop):
+        event, reservation = sold(shop, hooks.url)
         path = "/v1/operator/figures"
         eventually(
             lambda: len(done(shop.http.get(path, headers=shop.operator), 200)["samples"]) >= SAMPLES, "figures", 120
@@ -28,9 +30,11 @@ def main() -> None:
         asyncio.run(pictures(shop, platform.settings.operator_token or "", event, reservation))
 
 
-def sold(shop: Shop) -> tuple[OnSale, str]:
-    """An event that is partly sold, and a reservation that was refused."""
-    event = shop.event(shop.organizer(), title="Night of the open circle", max_tickets_per_user=200)
+def sold(shop: Shop, hook: str) -> tuple[OnSale, str]:
+    """An event that is partly sold, and a reservation that was refused. Webhook calls go to `hook`."""
+    organizer = shop.organizer()
+    done(organizer.post("/v1/webhooks", json={"url": hook}), 201)
+    event = shop.event(organizer, title="Night of the open circle", max_tickets_per_user=200)
     body = SEATED | {"name": "Balcony", "layout": LAYOUT}
     balcony = done(event.organizer.post(f"/v1/events/{event.id}/ticket-types", prefer="wait=20", json=body), 201)["id"]
     buyers = [shop.person() for _ in range(4)]
