@@ -385,6 +385,9 @@ async def test_an_organizer_sees_their_own_event_and_no_other(
         await expect(page.get_by_text("seat-taken")).to_be_visible()
         await expect(page.get_by_text("commands not decided yet")).to_have_count(0)
         assert await barriers(page) == []
+        await page.get_by_role("button", name="Sign out").click()
+        await expect(page.get_by_text("You have signed out.")).to_be_visible()
+        await expect(page.locator("canvas")).to_have_count(0)
         assert errors == []
 
 
