@@ -507,7 +507,7 @@ ROUTES: tuple[Route, ...] = (
     _route("GET", "/v1/operator/events/<event_id>/sales", sales.of_any_event, OPERATOR, "platform",
            "The sales of any event; operators only", answers={200: c.SalesOut}, problems=("event-not-found",)),
     _route("GET", "/v1/operator/slow-requests", console.slow_requests, OPERATOR, "platform",
-           "The slowest requests of the last ten minutes with their traces; operators only",
+           "The slowest requests of the last ten minutes with their traces, without operators' own; operators only",
            answers={200: Page[SlowRequest]}, free=True),
     _route("GET", "/v1/operator/topics", operator.topics, OPERATOR, "platform", "The topics; operators only",
            answers={200: Page[TopicView]}),
