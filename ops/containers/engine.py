@@ -1,18 +1,21 @@
 """The Docker engine: the one that answers here, else one of our own; and compose, from a plugin or from its Go module.
 
 An engine of our own is a child process with its data and its socket in `engine_dir()`. It needs root and Debian's
-`docker.io`. It ends with the `with` block, and its images stay for the next one.
+`docker.io`. It ends with the `with` block of the process that started it, once no other process of ours uses it. Its
+images stay for the next one.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import ClassVar
+from typing import IO, ClassVar
 
 from connectors.errors import ServiceUnreachable
 from ops.containers import go_module
@@ -138,14 +141,42 @@ def why_none() -> str | None:
 
 @contextmanager
 def running() -> Iterator[Engine]:
-    """The engine that answers, else our own until the block ends. Raises `ServiceUnreachable` when none can be had."""
-    if (host := answering()) is not None:
+    """The engine that answers, else our own until the block ends. Raises `ServiceUnreachable` when none can be had.
+
+    An engine that another process of ours has started does not end before this block. Our own waits in the same way.
+    """
+    own = socket_in(engine_dir())
+    if (host := answering()) is not None and host != own:
         yield Engine(host=host)
         return
+    if host == own:
+        with _users() as users:
+            fcntl.flock(users, fcntl.LOCK_SH)
+            if engine_answers(own):  # it may have ended before we had the lock
+                yield Engine(host=own)
+                return
     if (why := why_none()) is not None:
         raise ServiceUnreachable("Docker", os.environ.get(HOST, "this machine"), why)
-    with OwnEngine(data_dir=engine_dir()) as own:
-        yield Engine(host=own.url)
+    with _users() as users, OwnEngine(data_dir=engine_dir()) as started:
+        try:
+            yield Engine(host=started.url)
+        finally:
+            _wait_for(users)
+
+
+def _users() -> IO[bytes]:
+    """The file whose shared locks are the users of our own engine."""
+    engine_dir().mkdir(parents=True, exist_ok=True)
+    return (engine_dir() / "users.lock").open("ab")
+
+
+def _wait_for(users: IO[bytes]) -> None:
+    """Returns when no other process uses the engine. None can begin to, until the file is closed."""
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("another process uses this Docker engine: it ends after that one", file=sys.stderr, flush=True)
+        fcntl.flock(users, fcntl.LOCK_EX)
 
 
 @cache
