@@ -1,10 +1,13 @@
 """`python -m ops.containers.short COMMAND…`: builds the product's image, then runs a command that tests it.
 
-For a change's gate. The engine is the one that answers, else one of our own until the command ends. Where the machine
-can have no engine, or no base for the images, it says why, runs nothing, and its exit code is 0: a gate without
-containers passes. Else the exit code is the command's. The last line says what of the tests ran, and what did not.
+For a change's gate. The engine is the one that answers, else one of our own until the command ends. As root it installs
+what an engine needs of Debian's packages. Where the machine can have no engine, or no base for the images, it says why,
+runs nothing, and its exit code is 0: a gate without containers passes. Else the exit code is the command's. The last
+line says what of the tests ran, and what did not.
 """
 
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -15,10 +18,13 @@ from ops.containers import images
 from ops.containers.engine import DockerFailed, Engine
 
 STARTED = "containers: "
+PACKAGES = {"docker": "docker.io", "dockerd": "docker.io", "iptables": "iptables", "debootstrap": "debootstrap"}
+"""Debian's packages by the program that we need of each."""
 
 
 def main(command: list[str]) -> int:
     """Builds, runs `command` with DOCKER_HOST set, and prints the line."""
+    install()
     if (why := why_not()) is not None:
         print(f"{STARTED}nothing ran: {why}")
         return 0
@@ -37,6 +43,15 @@ def main(command: list[str]) -> int:
         print(error, file=sys.stderr)
         print(f"{STARTED}the image was not built")
         return 1
+
+
+def install() -> None:
+    """Installs the packages of absent programs, as root where there is apt-get. `why_not` names what stays absent."""
+    absent = sorted({package for program, package in PACKAGES.items() if shutil.which(program) is None})
+    if absent and os.geteuid() == 0 and shutil.which("apt-get"):
+        print(f"{STARTED}{', '.join(absent)} of Debian's packages are installed", flush=True)
+        for words in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *absent]):
+            subprocess.run(["apt-get", *words], env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, check=False)
 
 
 def why_not() -> str | None:

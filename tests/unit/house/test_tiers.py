@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ops.containers import short
 from tests.conftest import ByFile
 from tests.unit.docs.pages import ROOT, text_of
 
@@ -103,6 +104,21 @@ def test_where_no_engine_can_be_had_the_gate_says_why_and_passes(tmp_path: Path)
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()[-1]
     assert said.startswith("containers: nothing ran: no Docker engine answers, and these are not on the PATH")
+
+
+@pytest.mark.parametrize(("user", "installed"), [(0, "debootstrap docker.io iptables"), (1_000, "")])
+def test_the_gate_installs_an_engine_as_root_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: int, installed: str
+) -> None:
+    said = tmp_path / "said"
+    apt = tmp_path / "apt-get"
+    apt.write_text(f'#!/bin/sh\necho "$@" >> {said}\n')
+    apt.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("os.geteuid", lambda: user)
+    short.install()
+    calls = said.read_text().splitlines() if said.exists() else []
+    assert calls == (["update -qq", f"install -y -qq --no-install-recommends {installed}"] if installed else [])
 
 
 @pytest.mark.parametrize(
