@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 import redis
 
-from ops.run.services.process import port_answers
+from ops.run.services.process import free_port, port_answers
 from ops.run.services.valkey import Valkey
 from tests.harness.flows import eventually
 
@@ -16,10 +16,18 @@ NODES = 3
 
 
 class ClusterNode(Valkey):
-    """One node. Our own clients refuse it, so it counts as started when its port answers."""
+    """One node. Our own clients refuse it, so it counts as started when its port answers.
+
+    Its port for other nodes is a free one: the default, 10,000 above the first, may be another program's.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bus = free_port()
 
     def _options(self) -> dict[str, str]:
-        return super()._options() | {"cluster-enabled": "yes", "cluster-node-timeout": "2000"}
+        own = {"cluster-enabled": "yes", "cluster-node-timeout": "2000", "cluster-port": str(self.bus)}
+        return super()._options() | own
 
     def probe(self) -> bool:
         return port_answers(self.port)
@@ -41,7 +49,7 @@ def redis_cluster() -> Iterator[list[ClusterNode]]:
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
         for node in nodes[1:]:
             host, port = node.address.split(":")
-            clients[0].execute_command("CLUSTER", "MEET", host, port)
+            clients[0].execute_command("CLUSTER", "MEET", host, port, node.bus)
         eventually(
             lambda: all("cluster_state:ok" in str(client.execute_command("CLUSTER", "INFO")) for client in clients),
             "each node serves the whole cluster",

@@ -79,7 +79,7 @@ def test_the_platform_writes_the_registry_s_ids_and_verifies(registry: Apicurio)
             env=platform.env,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
         assert verified.returncode == 0, verified.stdout + verified.stderr
