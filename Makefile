@@ -20,7 +20,8 @@ SERVER_TEST_WORKERS ?= 2
 # PYTHON=… picks another interpreter than ops/run/pick_python.sh does; it has to be 3.11 or 3.12.
 PYTHON ?=
 # A file's tests share servers. The files with the longest tests come first, so that no process ends long after the other.
-BY_FILE := --dist loadfile --no-loadscope-reorder
+# A process that crashes fails the run: one in its place may wait for ever for the rest of the file.
+BY_FILE := --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 FIRST := tests/integration/ops tests/integration/pipelines
 SERVER_TESTS = $(wildcard tests/faults tests/e2e $(FIRST) tests/integration/test_*.py) \
 	$(filter-out $(FIRST) %/__pycache__,$(patsubst %/,%,$(wildcard tests/integration/*/)))
