@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -42,11 +43,13 @@ from api.reads.public_status import PublicStatus
 from api.reporting import report
 from api.routes.table import ROUTES
 from connectors import logs, readiness, tracing
+from connectors.cancellation import cancel_all
 from connectors.errors import CircleError, ServiceUnreachable
 from pipelines.platform_settings import PlatformSettings
 
 NAME = "general-circle"
 GC_OBJECTS = 50_000
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 CLOSE = {"connection": "close"}
 SANICS: tuple[tuple[type[SanicException], str, str], ...] = (
@@ -99,6 +102,7 @@ def create_app(settings: PlatformSettings, key_file: Path | None) -> Sanic[Any, 
             hot.append(HotPath(route.method, route.path, handle))
     app.ctx.hot = HotRoutes(hot)
     app.before_server_start(partial(_open, settings, key_file))
+    app.after_server_start(_hold_stop_signals)
     if settings.operator_port is not None:
         app.after_server_start(partial(_open_to_operators, settings.operator_host, settings.operator_port))
     app.after_server_start(_announce_later)
@@ -165,8 +169,8 @@ async def _open(settings: PlatformSettings, key_file: Path | None, app: Sanic[An
     app.ctx.deps = ApiDeps.open(settings, KeyRing.load(key_file), instance)
     app.ctx.deps.listen()
     app.ctx.status = PublicStatus(app.ctx.deps)
-    app.add_task(report(app.ctx.deps, instance), name="report")
-    app.add_task(app.ctx.status.keep_up(), name="status")
+    # Not Sanic's tasks: it waits for those without letting them run, for ever if one takes a turn of the loop to end.
+    app.ctx.tasks = [asyncio.create_task(report(app.ctx.deps, instance)), asyncio.create_task(app.ctx.status.keep_up())]
 
 
 async def _open_to_operators(host: str, port: int, app: Sanic[Any, Any]) -> None:
@@ -183,11 +187,30 @@ async def _open_to_operators(host: str, port: int, app: Sanic[Any, Any]) -> None
 
 
 async def _announce_later(app: Sanic[Any, Any]) -> None:
-    # Announced in a task: requests are answered already, and until this returns Sanic takes a stop signal for an error.
-    app.add_task(_announce(app), name="announce")
+    # Announced in a task, since this has to return before the loop runs for good. Requests are answered already.
+    app.ctx.tasks.append(asyncio.create_task(_announce(app)))
+
+
+async def _hold_stop_signals(app: Sanic[Any, Any]) -> None:
+    # Between Sanic's last step and the loop's run for good uvloop hears no signal, and before that one is an error.
+    app.ctx.stop_signals = list[int]()
+    for number in STOP_SIGNALS:
+        asyncio.get_running_loop().remove_signal_handler(number)
+        signal.signal(number, lambda number, _: app.ctx.stop_signals.append(number))
+
+
+async def _hear_stop_signals(app: Sanic[Any, Any]) -> None:
+    while not app.state.is_running:  # noqa: ASYNC110 - set just before the loop runs for good: nothing can be awaited
+        await asyncio.sleep(0)
+    stop = partial(app.stop, terminate=False)
+    for number in STOP_SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    if app.ctx.stop_signals:
+        stop()
 
 
 async def _announce(app: Sanic[Any, Any]) -> None:
+    await _hear_stop_signals(app)
     deps: ApiDeps = app.ctx.deps
     # A reply that comes before the subscription is lost, so wait for it. Without Redis the API serves all the same.
     try:
@@ -211,6 +234,11 @@ async def _stop_streams(app: Sanic[Any, Any]) -> None:
         server.close()
         for connection in list(connections):
             connection.close()
+    tasks = app.ctx.tasks
+    running = await cancel_all(tasks, limits.SHUTDOWN_GRACE_S)
+    for ended in await asyncio.gather(*set(tasks) - running, return_exceptions=True):
+        if isinstance(ended, Exception):
+            log.exception("task.failed", ended)  # noqa: LOG004 - our log takes the error
 
 
 async def _close(app: Sanic[Any, Any]) -> None:

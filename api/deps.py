@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
@@ -35,6 +34,7 @@ from api.fairness.limits import (
     REDIS_TIMEOUT_S,
     SALES_KEPT_MAX,
     SALES_KEPT_S,
+    SHUTDOWN_GRACE_S,
     WEBHOOKS_REMEMBERED_MAX,
 )
 from api.fairness.pools import DRAWING, EXPORTS, LOG, REDIS_READS, SCANS
@@ -65,6 +65,7 @@ from api.shapes.door import CountsOut
 from api.shapes.events import EventAvailabilityOut
 from api.ticket_codes import TicketCodes
 from connectors import redis_clients
+from connectors.cancellation import cancel_all
 from pipelines.documents.ticket_page import Printer
 from pipelines.payments.providers.stripe.api import StripeApi
 from pipelines.platform_settings import PaymentsBy, PlatformSettings
@@ -205,10 +206,7 @@ class ApiDeps:
 
     async def close(self) -> None:
         """Wait for the log's acknowledgements, then close everything else."""
-        for task in self._tasks:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        await cancel_all(self._tasks, SHUTDOWN_GRACE_S)
         self.sold_out.close_window()
         self.log_writer.close()
         await self.announcements.close()

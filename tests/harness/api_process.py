@@ -45,6 +45,24 @@ class ApiProcess:
         return self.process.wait(STOP_S)
 
 
+def api_command(module: str, port: int, workers: int) -> list[str]:
+    """The command line of `circle api`, as the module `module` runs it."""
+    return [sys.executable, "-m", module, "api", "--port", str(port), "--workers", str(workers)]
+
+
+def environment(settings: Settings, key_file: Path, **env: str) -> dict[str, str]:
+    """The variables of `circle api` with the services of `settings`, without rate limits."""
+    variables = {
+        "CIRCLE_KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
+        "CIRCLE_POSTGRES_URL": settings.postgres_url,
+        "CIRCLE_REDIS_URL": settings.redis_url,
+        "CIRCLE_JWT_KEY_FILE": str(key_file),
+        "CIRCLE_RATE_LIMIT_SCALE": "0",
+        "CIRCLE_OPERATOR_TOKEN": OPERATOR_TOKEN,
+    }
+    return {**os.environ, **variables, **env}
+
+
 @contextmanager
 def api_process(
     settings: Settings, scratch: Path, *, workers: int = 1, module: str = "ops.cli.main", **env: str
@@ -54,18 +72,11 @@ def api_process(
     if not key_file.exists():
         key_file.write_bytes(generate_pem())
     port = free_port()
-    variables = {
-        "CIRCLE_KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
-        "CIRCLE_POSTGRES_URL": settings.postgres_url,
-        "CIRCLE_REDIS_URL": settings.redis_url,
-        "CIRCLE_JWT_KEY_FILE": str(key_file),
-        "CIRCLE_RATE_LIMIT_SCALE": "0",
-        "CIRCLE_OPERATOR_TOKEN": OPERATOR_TOKEN,
-    }
-    command = [sys.executable, "-m", module, "api", "--port", str(port), "--workers", str(workers)]
     log_file = scratch / f"api-{port}.log"
     log = log_file.open("wb")
-    process = subprocess.Popen(command, env={**os.environ, **variables, **env}, stdout=log, stderr=log)
+    process = subprocess.Popen(
+        api_command(module, port, workers), env=environment(settings, key_file, **env), stdout=log, stderr=log
+    )
     try:
         with log, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=40) as http:
             failure = wait_for(lambda: _answers(http), timeout_s=READY_S)

@@ -15,6 +15,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from api.auth.keys import generate_pem
 from api.fairness.rate_limits import READS, REFUSALS
 from connectors.settings import Settings
 from connectors.topics import apply_topics
@@ -24,7 +25,7 @@ from pipelines.history.receipts import Receipt, read, record_digest
 from schemas.codec import Codec
 from schemas.commands import ReserveTickets
 from schemas.ids import ReservationId, UserId, fingerprint, reservation_id
-from tests.harness.api_process import OPERATOR, ApiProcess, api_process
+from tests.harness.api_process import OPERATOR, READY_S, ApiProcess, api_command, api_process, environment
 from tests.harness.flows import command_records, rows_of
 from tests.harness.shop import done, problem, unique
 
@@ -312,6 +313,13 @@ def test_a_reservation_under_way_is_answered_before_the_process_stops(api: ApiPr
     for answer in answers:
         assert done(answer, 202)["receipt"]
         assert answer.headers["connection"] in ("close", "keep-alive")
+
+
+def test_a_sigterm_just_before_the_loop_runs_is_not_lost(settings: Settings, tmp_path: Path) -> None:
+    env = environment(settings, tmp_path / "jwt.pem")
+    (tmp_path / "jwt.pem").write_bytes(generate_pem())
+    command = api_command("tests.harness.stopped_at_once", free_port(), workers=1)
+    assert subprocess.run(command, env=env, timeout=READY_S, check=False).returncode == 0
 
 
 def test_sigterm_before_redis_has_answered_stops_it_with_0_too(settings: Settings, tmp_path: Path) -> None:
