@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from redis.asyncio import Redis
 
@@ -67,9 +68,11 @@ from api.ticket_codes import TicketCodes
 from connectors import redis_clients
 from connectors.cancellation import cancel_all
 from pipelines.documents.ticket_page import Printer
-from pipelines.payments.providers.stripe.api import StripeApi
 from pipelines.platform_settings import PaymentsBy, PlatformSettings
 from schemas.ids import TicketTypeId
+
+if TYPE_CHECKING:
+    from pipelines.payments.providers.stripe.api import StripeApi
 
 
 @dataclass(kw_only=True, slots=True)
@@ -238,4 +241,7 @@ def _redis(settings: PlatformSettings, connections: int) -> Redis:
 def _stripe(settings: PlatformSettings) -> StripeApi | None:
     if settings.payments is not PaymentsBy.STRIPE or settings.stripe_api_key is None:
         return None
+    # An HTTP client is a large part of the API's start, and only Stripe needs one.
+    from pipelines.payments.providers.stripe.api import StripeApi
+
     return StripeApi(settings.stripe_api_key, settings.stripe_api_url)

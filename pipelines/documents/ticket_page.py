@@ -11,12 +11,15 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
-
-import typst
+from typing import TYPE_CHECKING
 
 from pipelines.documents import qr
-from pipelines.documents.letters import GlyphSet
 from pipelines.documents.ticket import PrintableTicket
+
+if TYPE_CHECKING:
+    import typst
+
+    from pipelines.documents.letters import GlyphSet
 
 TEMPLATE = (Path(__file__).parent / "ticket.typ").read_bytes()
 DISPUTED = "The payment of this ticket was disputed when this page was made. While it is, the ticket opens no door."
@@ -36,8 +39,15 @@ class Printer:
         issued_at = ticket.issued_at.replace(microsecond=0)
         with self._lock:
             if self._compiler is None or self._letters is None:
+                # Not at the start of a process: these libraries are a tenth of it, and few processes print.
+                import typst
+
+                from pipelines.documents.letters import GlyphSet
+
                 folders = _font_folders()
-                self._compiler = typst.Compiler(font_paths=_fonts(folders), ignore_system_fonts=True)
+                # Only the packaged fonts, so that a ticket looks the same on every machine.
+                fonts = typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=folders)
+                self._compiler = typst.Compiler(font_paths=fonts, ignore_system_fonts=True)
                 self._letters = GlyphSet(folders)
             words = {
                 "title": self._letters.printable(ticket.title),
@@ -59,8 +69,3 @@ class Printer:
 def _font_folders() -> list[Path]:
     packages = (find_spec(name) for name in FONTS)
     return [Path(spec.origin).parent for spec in packages if spec is not None and spec.origin is not None]
-
-
-def _fonts(folders: list[Path]) -> typst.Fonts:
-    """Only the packaged fonts, so that a ticket looks the same on every machine."""
-    return typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=folders)

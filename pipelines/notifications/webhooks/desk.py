@@ -22,7 +22,8 @@ from connectors.clock import now_ms
 from connectors.failure_policy import FailureBound, is_of_record
 from connectors.logs import Log
 from connectors.metrics import RECORD_AGES
-from connectors.outbound_http import NotOutside, OutsideBackend, checked_url
+from connectors.outbound_http import NotOutside, checked_url
+from connectors.outside_backend import OutsideBackend
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.notifications.delivery_spans import delivered, delivery

@@ -19,8 +19,17 @@ import pytest
 
 from ops.run.services.kafka_jars import cache_dir
 from ops.run.services.process import free_port, wait_for
-from pipelines.payments.providers.stripe.api import Declined, Intent, Intents, RefundObject, RefundPage, StripeApi
+from pipelines.payments.providers.stripe.api import (
+    StripeApi,
+)
 from pipelines.payments.providers.stripe.books import StripeBooks, refunds_of
+from pipelines.payments.providers.stripe.objects import (
+    Declined,
+    Intent,
+    Intents,
+    RefundObject,
+    RefundPage,
+)
 from pipelines.payments.providers.stripe.provider import ABANDONED, StripeProvider
 from pipelines.payments.requests import ChargeJob, RefundJob, RefundResult
 from tests.harness.missing_tools import missing

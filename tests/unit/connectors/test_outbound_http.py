@@ -11,12 +11,12 @@ import pytest
 
 from connectors.outbound_http import (
     NotOutside,
-    OutsideBackend,
     checked_url,
     is_outside,
     outside_addresses,
     resolved_outside,
 )
+from connectors.outside_backend import OutsideBackend
 
 INSIDE = [
     "127.0.0.1", "127.8.8.8", "0.0.0.0", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
 from pipelines.payments.providers.books import PAGE, BookedDispute, BookedPayment, BookedRefund
 from pipelines.payments.providers.protocol import OutcomeUnknown
-from pipelines.payments.providers.stripe.api import (
+from pipelines.payments.providers.stripe.money import booked_amount
+from pipelines.payments.providers.stripe.objects import (
     Declined,
     DisputeObject,
     Intent,
     RefundObject,
-    StripeApi,
     StripeStatus,
 )
-from pipelines.payments.providers.stripe.money import booked_amount
 from pipelines.payments.providers.stripe.provider import ATTEMPT, BACK, PAYMENTS, REFUND
 from pipelines.payments.providers.stripe.webhook import DISPUTED, FAILED, place_of
 from schemas.ids import NO_EVENT, NO_PAYMENT, NO_RESERVATION, AttemptId, DisputeId, PaymentId, RefundId
 from schemas.statuses import RefundStatus
+
+if TYPE_CHECKING:
+    from pipelines.payments.providers.stripe.api import StripeApi
 
 REFUNDS, DISPUTES = "/v1/refunds", "/v1/disputes"
 

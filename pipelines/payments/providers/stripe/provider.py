@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from connectors.logs import Log
 from pipelines.payments.providers.protocol import OutcomeUnknown, RequestRefused
-from pipelines.payments.providers.stripe.api import (
+from pipelines.payments.providers.stripe.money import NotPayable, booked_amount, to_stripe
+from pipelines.payments.providers.stripe.objects import (
     UNPAID,
     Declined,
     Intent,
@@ -22,13 +24,14 @@ from pipelines.payments.providers.stripe.api import (
     PaymentError,
     RefundObject,
     RefundPage,
-    StripeApi,
     StripeStatus,
 )
-from pipelines.payments.providers.stripe.money import NotPayable, booked_amount, to_stripe
 from pipelines.payments.requests import ChargeJob, ChargeResult, RefundJob, RefundResult
 from schemas.ids import NO_PAYMENT, US_PER_S, AttemptId
 from schemas.statuses import ChargeOutcome
+
+if TYPE_CHECKING:
+    from pipelines.payments.providers.stripe.api import StripeApi
 
 KEY_LIFE_S = 23 * 3_600  # Stripe forgets a key after 24 hours; an hour is for clocks that differ
 REFUNDS_MAX = 100  # one page; an order has at most ten tickets to refund one by one

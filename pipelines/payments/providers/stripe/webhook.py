@@ -17,7 +17,8 @@ import msgspec
 
 from connectors.logs import Log
 from pipelines.payments.providers.books import Place
-from pipelines.payments.providers.stripe.api import (
+from pipelines.payments.providers.stripe.money import NotPayable, from_stripe
+from pipelines.payments.providers.stripe.objects import (
     UNPAID,
     DisputeObject,
     Id,
@@ -26,7 +27,6 @@ from pipelines.payments.providers.stripe.api import (
     StripeCharge,
     StripeStatus,
 )
-from pipelines.payments.providers.stripe.money import NotPayable, from_stripe
 from pipelines.payments.providers.stripe.provider import ATTEMPT, BACK, EVENT, REFUND, RESERVATION, told_of
 from schemas.commands import RecordDispute, RecordPayment, RecordProviderRefund, RecordRefund, RecordRefundFailure
 from schemas.ids import (
