@@ -1,4 +1,4 @@
-"""What Stripe's API and its webhooks send, as far as we read it, and the errors that a call can end with."""
+"""The objects of Stripe's API and webhooks, with the fields that we read, and the errors that a call can end with."""
 
 from __future__ import annotations
 
