@@ -1,5 +1,5 @@
 """Sanic's HTTP/1.1 protocol with a request parser and timeouts of our own. It is written for Sanic 25.12;
-`tests/unit/api/http/test_protocol.py` fails if another version differs.
+`tests/integration/api/http/test_protocol.py` fails if another version differs.
 
 Replaced parts, with reasons:
 
