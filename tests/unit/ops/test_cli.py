@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
-from ops.cli.main import NICENESS, build, main, run
+from ops.cli.main import COMMANDS_OF, MODULE_OF, NICENESS, build, main, run
 from ops.proof.bench.catalogue import BENCHES
 from ops.run.services.process import free_port
 
@@ -53,6 +53,23 @@ def test_the_commands_of_a_group_are_no_commands_of_circle_itself() -> None:
     bench = top.commands["bench"]
     assert isinstance(bench, TyperGroup)
     assert set(BENCHES) < set(bench.commands)
+
+
+def test_a_command_is_loaded_from_the_module_that_registers_it() -> None:
+    found = {}
+    for module in COMMANDS_OF:
+        group = typer.main.get_command(build(module))
+        assert isinstance(group, TyperGroup)
+        found[module] = " ".join(sorted(group.commands))
+    assert found == COMMANDS_OF
+    assert sorted(MODULE_OF) == COMMANDS.split(), "every command has a module"
+
+
+def test_a_command_loads_no_module_of_another_one() -> None:
+    code = "import sys; from ops.cli.main import run; run(['size', '--help']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name for name in done.stdout.split() if name.startswith("ops.cli.")}
+    assert loaded == {"ops.cli.main", "ops.cli.size"}
 
 
 @pytest.mark.parametrize("command", ["up", "api", "pipeline", "topics", "migrate", "doctor", "kafka"])
