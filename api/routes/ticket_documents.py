@@ -13,6 +13,7 @@ from api.http.reasons import for_reason
 from api.http.routing import Call
 from api.log.writes import own_writes
 from pipelines.documents import qr
+from pipelines.documents.calendar_entry import calendar_entry
 from pipelines.documents.ticket import PrintableTicket
 from schemas.facts import Reason
 from schemas.ids import TicketId
@@ -39,15 +40,8 @@ async def printed(call: Call, ticket_id: TicketId) -> HTTPResponse:
 async def calendar(call: Call, ticket_id: TicketId) -> HTTPResponse:
     """200 with the calendar entry; that of a void ticket is marked as cancelled."""
     ticket = await _own(call, ticket_id)
-    entry = await call.deps.drawing.run(lambda: _calendar_entry(ticket))
+    entry = await call.deps.drawing.run(lambda: calendar_entry(ticket, datetime.now(UTC)))
     return _file(entry, CALENDAR, f"{ticket.id}.ics", "attachment")
-
-
-def _calendar_entry(ticket: PrintableTicket) -> bytes:
-    # Its library is a tenth of the API's start, and few processes get such a request.
-    from pipelines.documents.calendar_entry import calendar_entry
-
-    return calendar_entry(ticket, datetime.now(UTC))
 
 
 async def _coded(

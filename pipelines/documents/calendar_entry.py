@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from icalendar import Calendar, Event, Timezone, TimezoneDaylight, TimezoneStandard
-
 from pipelines.documents.ticket import PrintableTicket, is_ambiguous
+
+# The library is loaded with the first entry: it is a tenth of a process's start, and few processes make one.
+if TYPE_CHECKING:
+    from icalendar import Timezone
 
 PRODUCT = "-//General Circle//Tickets//EN"
 SEQUENCE_MAX = 2**31 - 1  # an iCalendar integer
@@ -25,6 +28,8 @@ SECOND = timedelta(seconds=1)
 
 def calendar_entry(ticket: PrintableTicket, now: datetime) -> bytes:
     """The file. For a void ticket it says CANCELLED, so that calendars remove the entry."""
+    from icalendar import Calendar, Event
+
     calendar = Calendar()
     calendar.add("version", "2.0")
     calendar.add("prodid", PRODUCT)
@@ -61,6 +66,8 @@ def vtimezone(zone: ZoneInfo, start: datetime, end: datetime) -> Timezone:
 
     An onset is written in the local time before it (RFC 5545, section 3.6.5).
     """
+    from icalendar import Timezone, TimezoneDaylight, TimezoneStandard
+
     component = Timezone()
     component.add("tzid", zone.key)
     before = start.astimezone(zone).utcoffset()
