@@ -13,10 +13,10 @@ TWINS := $(wildcard schemas/native_*.pyx pipelines/reservations/native_*.pyx pip
 ARGS ?=
 # How many drops `make soak` runs.
 ROUNDS ?= 10
-# Test processes that compute or have a JVM, and those whose tests also wait for small servers of their own. The gate runs
-# other tests at the same time: with a third process of servers, a slow machine has a load of 15 and waits run out.
+# Test processes that compute or have a JVM, and those whose tests also wait for small servers of their own: with two of
+# these a machine of two cores rests for a sixth of the time.
 TEST_WORKERS ?= 2
-SERVER_TEST_WORKERS ?= 2
+SERVER_TEST_WORKERS ?= 3
 # PYTHON=… picks another interpreter than ops/run/pick_python.sh does; it has to be 3.11 or 3.12.
 PYTHON ?=
 # A file's tests share servers. The files with the longest tests come first, so that no process ends long after the other.
