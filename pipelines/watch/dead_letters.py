@@ -11,8 +11,8 @@ position or key.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from datetime import datetime
 from typing import Any, cast
 
@@ -234,10 +234,7 @@ def redrive(
         if letter.origin_partition >= len(known[letter.origin_topic].partitions):
             raise NoSuchLetter(f"{letter.origin_topic} has no partition {letter.origin_partition} any more")
     _check_on_log(settings, [read for read in chosen if read.letter.origin_topic == FACTS and not in_place(read)])
-    client = transactional_producer(settings, TRANSACTIONAL_ID)
-    try:
-        client.init_transactions(TIMEOUT_S)  # no earlier redrive can commit from here on
-        _check_not_redriven(settings, chosen)
+    with _alone(settings, chosen, "nothing was redriven") as client:
         _deliver_again(settings, chosen, fixes or {})
         codec = codec_of(settings)
         ask(settings, [_asked(read, codec) for read in chosen if in_place(read)], by)
@@ -247,10 +244,6 @@ def redrive(
                 _send(client, read, (fixes or {}).get(read.letter.offset))
             _mark(client, read)
         client.commit_transaction(TIMEOUT_S)
-    except KafkaException as error:
-        raise ServiceUnreachable(
-            "Kafka", settings.kafka_bootstrap_servers, f"nothing was redriven: {error.args[0]}"
-        ) from error
     return len(chosen)
 
 
@@ -258,18 +251,26 @@ def mark_done(settings: Settings, done: Sequence[ReadLetter]) -> None:
     """Mark letters that need no redrive any more. Raises ServiceUnreachable, and NoSuchLetter as `redrive` does."""
     if not done:
         return
-    client = transactional_producer(settings, TRANSACTIONAL_ID)
-    try:
-        client.init_transactions(TIMEOUT_S)
-        _check_not_redriven(settings, done)
+    with _alone(settings, done, "no letter was marked") as client:
         client.begin_transaction()
         for read in done:
             _mark(client, read)
         client.commit_transaction(TIMEOUT_S)
+
+
+@contextmanager
+def _alone(settings: Settings, letters: Sequence[ReadLetter], failure: str) -> Iterator[Producer]:
+    """A producer that has ended every other redrive, and letters that none of those has sent back.
+
+    Raises NoSuchLetter, and ServiceUnreachable with `failure` for an error of Kafka within.
+    """
+    client = transactional_producer(settings, TRANSACTIONAL_ID)
+    try:
+        client.init_transactions(TIMEOUT_S)  # no earlier redrive can commit from here on
+        _check_not_redriven(settings, letters)
+        yield client
     except KafkaException as error:
-        raise ServiceUnreachable(
-            "Kafka", settings.kafka_bootstrap_servers, f"no letter was marked: {error.args[0]}"
-        ) from error
+        raise ServiceUnreachable("Kafka", settings.kafka_bootstrap_servers, f"{failure}: {error.args[0]}") from error
 
 
 def _check_not_redriven(settings: Settings, chosen: Sequence[ReadLetter]) -> None:
