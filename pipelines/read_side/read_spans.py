@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
+from connectors.batch_span import BatchSpan
 from connectors.log_reader import log_place
-from connectors.tracing import OpenSpan, Operation, SpanRole, Tracer, of_topic, traceparent_of
+from connectors.tracing import OpenSpan, Tracer, traceparent_of
 from pipelines.branches.branch import Part
 from pipelines.branches.positions import Admitted
 from schemas.facts import RecordedFact
@@ -40,30 +41,18 @@ class ReadSpans:
                     traced.append((read.fact, parent, log_place(read.record)))
         if not traced:
             return batch
-        whole = tracer.begin(
-            f"process {FACTS}",
-            SpanRole.CONSUMER,
-            links=[parent for _, parent, _ in traced],
-            messaging__batch__message_count=len(batch.batch),
-            circle__branches=" ".join(batch.parts),
-            topic=of_topic(FACTS, Operation.PROCESS, group=group),
-        )
+        parents = [parent for _, parent, _ in traced]
+        batch_span = BatchSpan(tracer, FACTS, group, count=len(batch.batch), traced=parents)
+        batch_span.whole.set(circle__branches=" ".join(batch.parts))
         spans: list[OpenSpan] = []
         contexts: dict[tuple[int, int, int], str] = {}
         for fact, parent, place in traced:
             at, name = fact.envelope, f"write rows of {type(fact.fact).__name__}"
-            span = tracer.begin(
-                name,
-                SpanRole.CONSUMER,
-                parent=parent,
-                links=filter(None, [whole.traceparent]),
-                topic=of_topic(FACTS, Operation.PROCESS, "write rows", group=group),
-            )
-            span.at(*place)
+            span = batch_span.of_record(name, "write rows", parent=parent, place=place)
             span.set(circle__position=position_text(at.partition, at.offset, at.index))
             spans.append(span)
             contexts[at.partition, at.offset, at.index] = span.traceparent
-        return replace(batch, parts=_with(batch, contexts), spans=cls(whole, spans))
+        return replace(batch, parts=_with(batch, contexts), spans=cls(batch_span.whole, spans))
 
     @contextmanager
     def writing(self) -> Iterator[None]:

@@ -10,7 +10,8 @@ from contextlib import AbstractContextManager
 
 import msgspec
 
-from connectors.tracing import TRACEPARENT, OpenSpan, Operation, SpanRole, Tracer, of_topic, traceparent_of
+from connectors.batch_span import BatchSpan
+from connectors.tracing import TRACEPARENT, OpenSpan, Tracer, traceparent_of
 from pipelines.reservations.batch import Batch
 from pipelines.reservations.wiring import GROUP
 from schemas.avro_reader import Undecodable
@@ -33,31 +34,18 @@ class DecisionSpans:
         }
         if not traced:
             return None
-        whole = tracer.begin(
-            f"process {COMMANDS}",
-            SpanRole.CONSUMER,
-            links=traced.values(),
-            messaging__batch__message_count=len(batch.records),
-            topic=of_topic(COMMANDS, Operation.PROCESS, group=GROUP),
-        )
+        batch_span = BatchSpan(tracer, COMMANDS, GROUP, count=len(batch.records), traced=traced.values())
         commands: dict[int, OpenSpan] = {}
         for number, parent in traced.items():
             placed = batch.placed[number]
-            name = f"decide {type(placed.command).__name__}"
-            span = tracer.begin(
-                name,
-                SpanRole.CONSUMER,
-                parent=parent,
-                links=filter(None, [whole.traceparent]),
-                topic=of_topic(COMMANDS, Operation.PROCESS, "decide", group=GROUP),
-            )
-            span.at(placed.at.partition, placed.at.offset)
+            name, place = f"decide {type(placed.command).__name__}", (placed.at.partition, placed.at.offset)
+            span = batch_span.of_record(name, "decide", parent=parent, place=place)
             commands[number] = span
             record = batch.records[number]
             others = [header for header in record.headers or () if header[0] != TRACEPARENT]
             own = [*others, (TRACEPARENT, span.traceparent.encode())]
             batch.records[number] = msgspec.structs.replace(record, headers=own)
-        return cls(whole, commands)
+        return cls(batch_span.whole, commands)
 
     def current(self) -> AbstractContextManager[None]:
         """Make the batch's span the current one, so that log lines have its ids."""
