@@ -114,7 +114,7 @@ ALERT_RULES: tuple[AlertRule, ...] = (
         expression="max(circle_api_errors_recent)",
         about="",
         limit=0.0,  # an unexpected error is a defect
-        summary="the API has answered {value} requests of the last minute with an unexpected error",
+        summary="unexpected errors among the API's answers of the last minute: {value}",
     ),
     AlertRule(
         name=AlertName.UNAVAILABLE,
@@ -142,7 +142,7 @@ ALERT_RULES: tuple[AlertRule, ...] = (
         expression="max(circle_oversold_places)",
         about="",
         limit=0.0,
-        summary="{value} more places are held or sold than there are",
+        summary="places that are held or sold beyond those that there are: {value}",
     ),
     AlertRule(
         name=AlertName.DIVERGENCE,
@@ -151,7 +151,7 @@ ALERT_RULES: tuple[AlertRule, ...] = (
         expression="max(circle_verified_divergences)",
         about="",
         limit=0.0,
-        summary="`circle verify --follow` has found {value} differences",
+        summary="differences that `circle verify --follow` has found: {value}",
     ),
     AlertRule(
         name=AlertName.DEAD_LETTERS,
@@ -160,7 +160,7 @@ ALERT_RULES: tuple[AlertRule, ...] = (
         expression="max by (topic) (circle_dead_letters)",
         about="topic",
         limit=0.0,
-        summary="{about} has {value} dead letters that were not sent back",
+        summary="dead letters of {about} that were not sent back: {value}",
     ),
     AlertRule(
         name=AlertName.KEEPS_DYING,
