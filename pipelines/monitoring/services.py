@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import redis
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from connectors import redis_clients
@@ -67,25 +67,32 @@ class BrokerSurvey:
     """Asks the broker about itself."""
 
     def __init__(self, settings: Settings, groups: list[str]) -> None:
+        self._settings, self._groups = settings, groups
         self._admin: AdminClient = admin(settings)
-        self._groups = groups
 
     def look(self) -> BrokerState | None:
-        """The broker's state; None when it does not say."""
+        """The broker's state; None when it does not say.
+
+        After an outage the client may wait for ever for a group's former coordinator (librdkafka issue 5511), and asks
+        that time out may end its process. So a client that a group gave no answer is replaced.
+        """
         try:
             metadata = self._admin.list_topics(timeout=ANSWER_S)
             described = self._admin.describe_consumer_groups(self._groups, request_timeout=ANSWER_S)
         except KafkaException as error:
             log.warning("broker.not_read", error=str(error))
             return None
-        groups = {}
+        groups, timed_out = {}, False
         for name, answer in described.items():
             try:
                 group = answer.result()
             except KafkaException as error:
                 log.warning("group.not_read", group=name, error=str(error))
+                timed_out |= error.args[0].code() == KafkaError._TIMED_OUT
                 continue
             groups[name] = GroupState(group.state.name.lower().replace("_", "-"), len(group.members))
+        if timed_out:
+            self._admin = admin(self._settings)
         partitions = [one for topic in metadata.topics.values() for one in topic.partitions.values()]
         return BrokerState(
             brokers=len(metadata.brokers),
