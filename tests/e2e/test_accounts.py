@@ -25,7 +25,7 @@ from ops.run.platform import Platform
 from ops.run.services.process import wait_for
 from ops.verify.verify import VerifyOptions, verify
 from tests.harness.api_process import api_process
-from tests.harness.flows import WAIT_S, eventually
+from tests.harness.flows import eventually
 from tests.harness.shop import EVENT, PASSWORD, OnSale, Person, Shop, done, open_shop, problem, unique
 
 # Tables with only an opaque id, made from the log.
@@ -275,7 +275,7 @@ def test_an_organizer_stays_while_an_event_of_theirs_is_to_come(shop: Shop) -> N
     done(over.call("PATCH", f"/v1/events/{event.id}", prefer="wait=20", json=times), 200)
     assert erase(over).status_code == 409
     path = f"/v1/events/{event.id}"
-    eventually(lambda: done(shop.http.get(path), 200)["status"] == "ended", "the event is over", timeout_s=WAIT_S)
+    eventually(lambda: done(shop.http.get(path), 200)["status"] == "ended", "the event is over", timeout_s=30)
     assert erase(over).status_code == 204
     problem(shop.http.get(f"/v1/users/{over.id}"), 404, "not-found")
 

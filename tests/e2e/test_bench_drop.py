@@ -13,7 +13,6 @@ from ops.cli.main import NICENESS, run
 from ops.proof.bench.replay_under_load import REPLAYS, replaying
 from ops.proof.bench.watching import watching
 from ops.run.services.process import free_port, wait_for
-from tests.harness.flows import WAIT_S
 
 
 @pytest.mark.long
@@ -83,9 +82,7 @@ def test_drop_bench_says_what_watching_costs(capsys: pytest.CaptureFixture[str])
 def test_watching_that_fails_is_said() -> None:
     with pytest.raises(CircleError, match="watching the platform failed: ConnectError"), \
          watching(f"http://127.0.0.1:{free_port()}", "token", ()):  # fmt: skip
-        assert (
-            wait_for(lambda: not any(one.name == "watcher" for one in threading.enumerate()), timeout_s=WAIT_S) is None
-        )
+        assert wait_for(lambda: not any(one.name == "watcher" for one in threading.enumerate()), timeout_s=30) is None
 
 
 @pytest.mark.parametrize("replay", REPLAYS)

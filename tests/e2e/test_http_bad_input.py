@@ -25,7 +25,6 @@ from ops.proof.checker.reading import reader, records
 from ops.run.platform import Platform
 from schemas.placement import partition_of
 from schemas.topics import COMMANDS, dead_letters
-from tests.harness.flows import WAIT_S
 from tests.harness.hostile import HostileTown
 from tests.harness.shop import EVENT, GENERAL, OnSale, Person, Shop, done, open_shop, problem, unique
 from tests.simulation.whole import EVENT as TOWN
@@ -410,7 +409,7 @@ def test_forged_commands_on_the_topic_stop_nothing(
     assert min(letters, len(town.records) - letters) > 20
     hold = done(buyer.reserve(event.id, ticket_type_id=event.general, quantity=1, prefer="wait=20"), 201)
     done(buyer.confirm(hold["id"]), 200)
-    wait_until_settled(platform.settings, timeout_s=WAIT_S)
+    wait_until_settled(platform.settings, timeout_s=30)
     assert len(dead_letters_of(platform)) >= letters
     mine = shop.organizer()
     for path in ("/v1/events?limit=100&q=title", "/v1/events?limit=100", "/readyz"):

@@ -9,7 +9,6 @@ from ops.proof.checker import wait_until_settled
 from pipelines.reservations.seat_locks import ForeignLocks
 from schemas import facts as f
 from tests.harness.faults import outcomes, reserve_best, reserve_seats
-from tests.harness.flows import WAIT_S
 from tests.harness.stage import Stage
 
 
@@ -18,7 +17,7 @@ def test_a_foreign_lock_is_respected_recorded_and_replayed_without_redis(stage: 
     Redis."""
     drop = stage.drop(events=1, rows=1, hold_ttl_s=3_600)
     event, user = drop.events[0], drop.users[0]
-    wait_until_settled(stage.settings, timeout_s=WAIT_S)
+    wait_until_settled(stage.settings, timeout_s=30)
     changed = partial(stage.reservations.figure, "circle_claims_refused_total", cause="foreign")
     assert changed() == 0
     with closing(ForeignLocks(stage.settings.redis_url)) as locks:

@@ -9,7 +9,7 @@ import random
 from ops.proof.checker import wait_until_settled
 from pipelines.flows import READ_SIDE_BRANCHES, Flow
 from tests.harness.faults import ALL_PARTITIONS, HOLD_TTL_S, PER_SECOND, RESUMED_S
-from tests.harness.flows import WAIT_S, eventually
+from tests.harness.flows import eventually
 from tests.harness.pausable import Where
 from tests.harness.stage import Stage
 
@@ -56,7 +56,7 @@ def test_a_read_side_that_was_paused_past_its_session_ends(stage: Stage) -> None
         heir.start().wait_ready()
         eventually(lambda: heir.log_text().count(ALL_PARTITIONS) > taken_over, "the successor has all partitions", 40)
         crowd.wait_sent(100)
-    wait_until_settled(stage.settings, timeout_s=WAIT_S)
+    wait_until_settled(stage.settings, timeout_s=40)
     zombie.resume()
     assert zombie.wait_end(RESUMED_S) == 1, zombie.last_lines()
     assert "fenced" in zombie.last_lines().lower(), zombie.last_lines()

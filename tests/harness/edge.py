@@ -25,7 +25,7 @@ from api.http.descriptors import affordable
 from api.http.hot_route import HotPath, HotRoutes
 from api.http.protocol import EdgeLimits, EdgeProtocol
 
-PATIENCE_S = 60.0
+PATIENCE_S = 10.0
 HEADERS = {"REQUEST_MAX_SIZE": 64 * 1024, "REQUEST_MAX_HEADER_SIZE": 8 * 1024}
 
 

@@ -18,7 +18,7 @@ from schemas.facts import RecordedFact
 from schemas.ids import fingerprint
 from schemas.topics import FACTS
 from tests.harness.drop import Drop
-from tests.harness.flows import WAIT_S, eventually
+from tests.harness.flows import eventually
 from tests.harness.pausable import Where
 from tests.harness.stage import PARTITIONS, Stage
 from tests.harness.workers import Worker
@@ -59,7 +59,7 @@ def wait_taken_over(stage: Stage, heir: Worker, before: int) -> None:
     eventually(lambda: heir.log_text().count(ALL_PARTITIONS) > before, "the other worker has all partitions", 40)
     if stage.strict:
         try:
-            wait_until_settled(stage.settings, timeout_s=WAIT_S, postgres=False)
+            wait_until_settled(stage.settings, timeout_s=40, postgres=False)
         except NotSettled as error:
             raise AssertionError(f"{error}; the other worker: {heir.last_lines()}") from error
 
@@ -92,7 +92,7 @@ def reserve_best(drop: Drop, event: str, user: str, quantity: int, seats: list[s
 
 def outcomes(stage: Stage, event: str) -> dict[str, f.Fact]:
     """The last fact of each reservation of an event, once everything is decided."""
-    wait_until_settled(stage.settings, timeout_s=WAIT_S, postgres=False)
+    wait_until_settled(stage.settings, timeout_s=30, postgres=False)
     codec, client = stage.drops[-1].codec, reader(stage.settings)
     found: dict[str, f.Fact] = {}
     try:

@@ -16,8 +16,8 @@ from ops.run.services.process import LOOPBACK, free_port
 from tests.harness.debian import program
 
 PACKAGE = "prometheus"
-START_S = 90.0
-ANSWER_S = 60.0
+START_S = 30.0
+ANSWER_S = 10.0
 
 
 def tool(name: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from ops.proof.checker.quiescence import wait_until_settled
 from ops.proof.full_check import check
 from ops.run.platform import Platform
-from tests.harness.flows import WAIT_S, eventually, rows_of
+from tests.harness.flows import eventually, rows_of
 from tests.harness.shop import GENERAL, SEATED, OnSale, Person, Shop, done, problem, unique
 
 WAIT = "wait=20"
@@ -309,6 +309,6 @@ def test_who_has_a_ticket_is_told_of_a_change_and_reminded_the_day_before(
 
 
 def test_the_checker_finds_nothing_wrong_with_all_of_this(running: tuple[Platform, Shop]) -> None:
-    wait_until_settled(running[0].settings, timeout_s=WAIT_S)
+    wait_until_settled(running[0].settings, timeout_s=30)
     report = check(running[0].settings)
     assert report.ok, report.text()

@@ -17,7 +17,6 @@ from connectors.settings import Settings
 from ops.run.services.process import wait_for
 from schemas.replies import Reply, ReservationView, encode_replies, sealed
 from tests.harness.api_process import OPERATOR_TOKEN, ApiProcess, api_process
-from tests.harness.flows import WAIT_S
 from tests.harness.flows import command_records as records
 from tests.harness.shop import Person, done, problem
 
@@ -44,7 +43,7 @@ def channel(redis: Redis) -> str:
         found[:] = redis.pubsub_channels("circle:replies:*")  # type: ignore[no-untyped-call]
         return bool(found)
 
-    assert wait_for(listens, timeout_s=WAIT_S) is None
+    assert wait_for(listens, timeout_s=15) is None
     return found[0].decode()
 
 
@@ -97,7 +96,7 @@ class Confirming:
         self.answer = pool.submit(
             self.buyer.post, path, key=str(uuid4()), prefer=prefer, json={"payment_token": "tok_ok"}
         )
-        assert wait_for(lambda: len(records(settings)) > before, timeout_s=WAIT_S) is None
+        assert wait_for(lambda: len(records(settings)) > before, timeout_s=15) is None
         headers = dict(records(settings)[-1].headers() or [])
         self.command_id, self.key = headers["ce_id"].decode(), headers["reply_key"]  # type: ignore[union-attr]
 
@@ -147,7 +146,7 @@ def test_forged_news_of_sessions_and_writes_are_dropped(api: ApiProcess, redis: 
     )
     redis.publish("circle:written", msgspec.msgpack.encode(Announced("another", [lie])))
     redis.publish(to, b"the last of these")
-    assert wait_for(lambda: forged(api) == before + 3, timeout_s=WAIT_S) is None
+    assert wait_for(lambda: forged(api) == before + 3, timeout_s=15) is None
     assert done(buyer.get(f"/v1/reservations/{accepted['id']}", prefer="wait=0"), 200)["status"] == "pending"
     problem(api.person(lie.user_id).get(f"/v1/reservations/{accepted['id']}", prefer="wait=0"), 404,
             "reservation-not-found")  # fmt: skip
@@ -162,4 +161,4 @@ def test_a_process_that_has_another_key_is_a_stranger(
     with api_process(module_settings, scratch) as stranger:  # a key of its own: it is no process of ours
         buyer = stranger.person(str(uuid4()))
         done(buyer.reserve(EVENT_ID, prefer="respond-async", ticket_type_id=TYPE_ID, quantity=1), 202)
-        assert wait_for(lambda: forged(api) > before, timeout_s=WAIT_S) is None
+        assert wait_for(lambda: forged(api) > before, timeout_s=15) is None

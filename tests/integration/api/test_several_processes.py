@@ -15,7 +15,6 @@ from ops.run.services.process import run_coroutine, wait_for
 from ops.run.services.stack import Stack
 from schemas.ids import UserId, reservation_id
 from tests.harness.api_process import ApiProcess, api_process
-from tests.harness.flows import WAIT_S
 from tests.harness.shop import done, problem, unique
 
 ONE_EVENT, OTHER_EVENT, TYPE_ID = str(uuid4()), str(uuid4()), str(uuid4())
@@ -29,7 +28,7 @@ def processes(module_settings: Settings, tmp_path_factory: pytest.TempPathFactor
     run_coroutine(put_reservation(module_settings))
     with api_process(module_settings, scratch) as first, api_process(module_settings, scratch) as second:
         for api in (first, second):  # it listens first, and then looks for writes that it has missed
-            assert wait_for(lambda api=api: recalled(api) >= 1, timeout_s=WAIT_S) is None
+            assert wait_for(lambda api=api: recalled(api) >= 1, timeout_s=15) is None
         yield [first, second]
 
 
@@ -75,7 +74,7 @@ def await_pending(api: ApiProcess, reservation: str) -> Any:
         found[:] = [api.person(ADA).get(path, prefer="wait=0")]
         return found[0].status_code == 200
 
-    assert wait_for(told, timeout_s=WAIT_S) is None, found[0].text
+    assert wait_for(told, timeout_s=15) is None, found[0].text
     return found[0].json()
 
 
@@ -126,7 +125,7 @@ def test_what_redis_lost_is_recalled_from_the_rows(
         run_coroutine(project(module_settings, key))
     finally:
         stack.valkey.start()
-    assert wait_for(lambda: recalled(second) > before, timeout_s=WAIT_S) is None
+    assert wait_for(lambda: recalled(second) > before, timeout_s=15) is None
     assert knows(second, OTHER_EVENT, key)
 
 

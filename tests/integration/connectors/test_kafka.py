@@ -10,7 +10,6 @@ from connectors.kafka import BatchSource, Gate, StopFlag, admin, consumer
 from connectors.settings import Settings
 from ops.run.services.process import wait_for
 from schemas.topics import FACTS
-from tests.harness.flows import WAIT_S
 
 GROUP = "closing"
 
@@ -38,6 +37,6 @@ def test_what_is_assigned_while_the_source_closes_is_not_taken(settings: Setting
     def stable() -> bool:
         return asked.describe_consumer_groups([GROUP])[GROUP].result().state is ConsumerGroupState.STABLE
 
-    assert wait_for(stable, timeout_s=WAIT_S) is None
+    assert wait_for(stable, timeout_s=20) is None
     partition.close()
     assert "assigned" not in owner.told

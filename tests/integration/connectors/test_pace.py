@@ -15,7 +15,6 @@ from connectors.kafka import BatchSource, Gate, Pace, StopFlag, consumer, produc
 from connectors.settings import Settings
 from ops.run.services.process import wait_for
 from schemas.topics import FACTS
-from tests.harness.flows import WAIT_S
 
 LONG_S = 60.0  # longer than the test: what does not wait for it does not wait at all
 SESSION_MS = 1_500
@@ -55,7 +54,7 @@ class Reader:
 
     def take_until(self, count: int) -> None:
         """Turns until so many records came, all together."""
-        assert wait_for(lambda: self.take() is not None and self.count >= count, timeout_s=WAIT_S) is None
+        assert wait_for(lambda: self.take() is not None and self.count >= count, timeout_s=20) is None
 
     @property
     def count(self) -> int:
@@ -140,7 +139,7 @@ def test_a_rebalance_while_records_are_collected_gives_each_record_to_one_proces
     collecting = threading.Thread(target=first.take)  # it has records, and waits for more
     collecting.start()
     second = Reader(settings, Pace(), taken)
-    assert wait_for(lambda: second.take() is not None and bool(second.assignments), timeout_s=WAIT_S) is None
+    assert wait_for(lambda: second.take() is not None and bool(second.assignments), timeout_s=20) is None
     collecting.join(20)
     assert not collecting.is_alive()
     assert "batch.dropped" in caplog.text
@@ -151,7 +150,7 @@ def test_a_rebalance_while_records_are_collected_gives_each_record_to_one_proces
         second.take()
         return first.count + second.count >= wanted
 
-    assert wait_for(all_came, timeout_s=WAIT_S) is None
+    assert wait_for(all_came, timeout_s=30) is None
     first.close()
     second.close()
     positions = sorted(position for reader in (first, second) for batch in reader.batches for position in batch)

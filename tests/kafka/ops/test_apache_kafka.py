@@ -11,7 +11,7 @@ from ops.run.services.apache_kafka import ApacheKafka, KafkaNode
 from ops.run.services.stack import Stack
 from schemas.topics import COMMANDS, all_topics
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 20.0
 
 
 def test_topics_are_as_specified_and_applying_twice_changes_nothing(stack: Stack) -> None:

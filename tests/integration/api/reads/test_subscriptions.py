@@ -23,7 +23,7 @@ from tests.harness.authority import Authority
 from tests.harness.tls_proxy import TlsProxy
 
 REPLIES, NEWS = "circle:replies:test", "circle:news"
-HEARD_S = 60.0
+HEARD_S = 15.0
 
 
 class Heard:

@@ -15,7 +15,7 @@ from ops.run.services.process import wait_for
 from tests.harness.terminals import CTRL_C, CTRL_Z, Session
 
 FOREGROUND = Path(__file__).parents[4] / "ops" / "run" / "foreground.py"
-TIMEOUT_S = 60.0
+TIMEOUT_S = 20.0
 # Stops in order: it needs a moment, and says when it is done. Its signals are blocked, so that none comes too early.
 ORDERLY = """
 import signal, sys, time

@@ -30,7 +30,6 @@ from ops.run.services.tansu import Tansu
 from ops.run.services.valkey import Valkey
 from pipelines.configuration import settings_from_env
 from schemas.topics import COMMANDS
-from tests.harness.flows import WAIT_S
 from tests.harness.leftovers import tracked
 
 
@@ -238,7 +237,7 @@ def test_nothing_survives_a_kill_of_the_owner() -> None:
         except psutil.NoSuchProcess:
             return True
 
-    assert wait_for(lambda: all(map(gone, pids)), timeout_s=WAIT_S) is None
+    assert wait_for(lambda: all(map(gone, pids)), timeout_s=10) is None
 
 
 def test_no_other_process_gets_a_port_before_its_chooser_ends(monkeypatch: pytest.MonkeyPatch) -> None:

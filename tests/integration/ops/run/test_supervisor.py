@@ -21,7 +21,7 @@ READY = "from connectors.readiness import signal_ready; signal_ready()\n"
 FOREVER = READY + "import signal; print('working', flush=True)\nwhile True: signal.pause()\n"
 CRASH = "import sys; print('error: no such seat', flush=True); sys.exit(1)\n"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + FOREVER
-TIMEOUT_S = 60.0
+TIMEOUT_S = 20.0
 
 Make = Callable[..., Supervisor]
 
