@@ -32,6 +32,7 @@ HEALTHY_S_MAX = 240
 PAGE_S_MAX = 600
 ANSWER_S_MAX = 120.0
 ASK_AGAIN_S = 0.2
+RESUMED = "wait=30"  # after the broker's death: the watchdog's limit of a transaction, and a start
 SEATS = 40
 BUYERS = 30
 SEATS_EACH = 2
@@ -167,7 +168,7 @@ class Drop:
     """A house of SEATS seats, and more buyers than seats. Each has one key, and asks until there is an answer."""
 
     def __init__(self, shop: Shop, *, buyers: Sequence[Person] = ()) -> None:
-        self.event: OnSale = shop.event(shop.organizer())
+        self.event: OnSale = shop.event(shop.organizer(), prefer=RESUMED)
         self.buyers = list(buyers) or [shop.person() for _ in range(BUYERS)]
         self.keys = [unique() for _ in self.buyers]
 
