@@ -193,7 +193,8 @@ async def _announce_later(app: Sanic[Any, Any]) -> None:
 
 
 async def _hold_stop_signals(app: Sanic[Any, Any]) -> None:
-    # Between Sanic's last step and the loop's run for good uvloop hears no signal, and before that one is an error.
+    # uvloop hears no signal between Sanic's last step and the loop's run for good. Sanic takes an earlier one for an
+    # error. So a signal is kept until the loop runs.
     app.ctx.stop_signals = list[int]()
     for number in STOP_SIGNALS:
         asyncio.get_running_loop().remove_signal_handler(number)
@@ -235,14 +236,16 @@ async def _stop_streams(app: Sanic[Any, Any]) -> None:
         server.close()
         for connection in list(connections):
             connection.close()
-    tasks = app.ctx.tasks
-    running = await cancel_all(tasks, limits.SHUTDOWN_GRACE_S)
-    for ended in await asyncio.gather(*set(tasks) - running, return_exceptions=True):
-        if isinstance(ended, Exception):
-            log.exception("task.failed", ended)  # noqa: LOG004 - our log takes the error
 
 
 async def _close(app: Sanic[Any, Any]) -> None:
+    tasks = set(app.ctx.tasks)
+    running = await cancel_all(tasks, limits.SHUTDOWN_GRACE_S)
+    if running:
+        log.warning("tasks.not_ended", tasks=len(running))
+    for ended in await asyncio.gather(*tasks - running, return_exceptions=True):
+        if isinstance(ended, Exception):
+            log.exception("task.failed", ended)  # noqa: LOG004 - our log takes the error
     await app.ctx.deps.close()
     await asyncio.to_thread(tracing.stop)
     log.info("stopped")

@@ -13,11 +13,7 @@ from connectors.logs import Log
 from pipelines.payments.providers.protocol import OutcomeUnknown, RequestRefused
 from pipelines.payments.providers.stripe import webhook
 from pipelines.payments.providers.stripe.books import refunds_of
-from pipelines.payments.providers.stripe.objects import (
-    Declined,
-    Intent,
-    RefundObject,
-)
+from pipelines.payments.providers.stripe.objects import Declined, Intent, RefundObject
 from pipelines.payments.providers.stripe.webhook import Event, Told
 from schemas.ids import CommandId, PaymentId
 

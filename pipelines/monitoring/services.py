@@ -73,8 +73,8 @@ class BrokerSurvey:
     def look(self) -> BrokerState | None:
         """The broker's state; None when it does not say.
 
-        After an outage the client may wait for ever for a group's former coordinator (librdkafka issue 5511), and asks
-        that time out may end its process. So a client that a group gave no answer is replaced.
+        After an outage a client may wait for ever for a group's former coordinator (librdkafka issue 5511). Requests
+        that time out may end the process. So a client whose request about a group has timed out is replaced.
         """
         try:
             metadata = self._admin.list_topics(timeout=ANSWER_S)
