@@ -15,9 +15,9 @@ import typer
 from connectors import redis_clients
 from connectors.errors import CircleError
 from connectors.settings import Settings
-from ops.cli.processes import PORT_DEFAULT
 from ops.output import AsJson, emit_json, emit_table
 from ops.run import discovery as found
+from ops.run.processes import PORT
 from ops.run.services import kafka_jars
 from ops.run.services.kafka_probe import brokers_known
 from ops.run.services.process import port_is_free, run_coroutine
@@ -51,7 +51,7 @@ def register(app: typer.Typer) -> None:
 
 def doctor(
     json: AsJson = False,
-    port: Annotated[int, typer.Option(help="The port that `circle up` would use.")] = PORT_DEFAULT,
+    port: Annotated[int, typer.Option(help="The port that `circle up` would use.")] = PORT,
     start: Annotated[bool, typer.Option(help="Start the embedded services once, as a test.")] = True,
 ) -> int:
     """Check Python, wheels, settings, ports and services, and the tools for Apache Kafka and Docker.

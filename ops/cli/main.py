@@ -3,21 +3,14 @@
 Exit codes: 0 done, 1 a check failed, 2 usage, 3 a service cannot be reached, 130 interrupted.
 """
 
-import importlib
 import os
-import pkgutil
 import sys
-from typing import Annotated
 
 if not (3, 11) <= sys.version_info[:2] < (3, 13):
     sys.exit(
         f"error: Python 3.11 or 3.12 is needed (Bytewax has no wheels for others), this is {sys.version.split()[0]}"
     )
 
-import typer
-from typer.core import TyperGroup
-
-import ops.cli
 from connectors import logs
 from connectors.errors import CircleError
 from ops.run import discovery as found
@@ -54,44 +47,6 @@ YIELDING = frozenset({"verify", "replay", "explain", "seats"})
 NICENESS = 15
 
 
-def build(only: str | None = None) -> typer.Typer:
-    """The command, with the groups that all modules of `ops.cli` register, or that one module registers."""
-    app = typer.Typer(
-        name="circle",
-        cls=TyperGroup,
-        help="General Circle: ticket drops on a streaming pipeline.",
-        no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        rich_markup_mode="rich",
-    )
-    app.callback()(anywhere)
-    names = sorted(module.name for module in pkgutil.iter_modules(ops.cli.__path__)) if only is None else [only]
-    for name in names:
-        register = getattr(importlib.import_module(f"ops.cli.{name}"), "register", None)
-        if register is not None:
-            register(app)
-    return app
-
-
-def anywhere(
-    data_dir: Annotated[
-        str | None, typer.Option("--data-dir", help="Use the platform that runs with this data directory.")
-    ] = None,
-    stack: Annotated[
-        str | None, typer.Option("--stack", help="Use the platform of this name: the name is the port of its API.")
-    ] = None,
-) -> None:
-    """General Circle: ticket drops on a streaming pipeline.
-
-    When CIRCLE_* names no services, an operator's command uses the platform that runs on this machine. When several
-    run, name one with --stack or --data-dir, before or after the command.
-    """
-    # `run` has taken both out of the arguments already. They are here for --help.
-    assert data_dir is None
-    assert stack is None
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Runs one command and exits with its code."""
     given = sys.argv[1:] if arguments is None else arguments
@@ -111,17 +66,15 @@ def run(given: list[str]) -> int:
     found.chosen.set(choice)
     if not arguments or arguments[0] not in LOGGING:
         logs.hush("rdkafka")
-    only = MODULE_OF.get(arguments[0]) if arguments else None
     try:
-        command = typer.main.get_command(build(only))
-        result = command.main(arguments, prog_name="circle", standalone_mode=False)
+        result = _done(arguments)
     except CircleError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except StaleTwin as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_STALE
-    except (KeyboardInterrupt, typer.Abort):
+    except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone, as in `circle … | head`. The buffered rest has no reader.
@@ -140,6 +93,25 @@ def run(given: list[str]) -> int:
         show()
         return code
     return result if isinstance(result, int) and not isinstance(result, bool) else 0
+
+
+def _done(arguments: list[str]) -> object:
+    """Does what the arguments say, and returns its result."""
+    if arguments and arguments[0] in LOGGING:
+        from ops.run.processes import named_by
+
+        process = named_by(arguments)
+        if process is not None:
+            return process()
+    import typer  # a process of the platform starts without it
+
+    from ops.cli.app import build
+
+    only = MODULE_OF.get(arguments[0]) if arguments else None
+    try:
+        return typer.main.get_command(build(only)).main(arguments, prog_name="circle", standalone_mode=False)
+    except typer.Abort:
+        return EXIT_INTERRUPTED
 
 
 def _words(given: list[str]) -> list[str]:

@@ -1,7 +1,5 @@
 """`circle up`, and its processes: `circle api` and `circle pipeline NAME`."""
 
-import asyncio
-import importlib
 import os
 import signal
 import threading
@@ -12,24 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from connectors import logs, postgres, redis_clients, tracing
-from connectors.age_reports import AgeReports
-from connectors.errors import CircleError, SettingsError
-from connectors.execution import Ended
-from connectors.flow_health import FlowHealth
-from connectors.kafka import check_reachable
-from connectors.kafka_clients import refused_right
-from connectors.readiness import when_ready
-from connectors.settings import Settings
-from pipelines.configuration import settings_from_env
-from pipelines.flows import READ_SIDE_BRANCHES, Flow
+from ops.run import processes
+from pipelines.flows import Flow
 
 if TYPE_CHECKING:
     from ops.run.platform import Platform
 
-PORT_DEFAULT = 8000
 WATCH_S = 0.2
-START_TIMEOUT_S = 30.0  # long enough for a broker to restart
 
 NEXT = """
   the API's documentation   {url}/docs
@@ -54,7 +41,7 @@ def register(app: typer.Typer) -> None:
 
 
 def up(
-    port: Annotated[int, typer.Option(help="The API's port.", min=1, max=65_535)] = PORT_DEFAULT,
+    port: Annotated[int, typer.Option(help="The API's port.", min=1, max=processes.PORT_MAX)] = processes.PORT,
     data_dir: Annotated[
         Path | None, typer.Option(help="The directory that keeps the data. Without it, all data is lost at the end.")
     ] = None,
@@ -111,81 +98,19 @@ def up(
 
 
 def api(
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port to listen on.", min=1, max=65_535)] = PORT_DEFAULT,
-    workers: Annotated[int, typer.Option(help="Worker processes.", min=1, max=64)] = 1,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = processes.HOST,
+    port: Annotated[int, typer.Option(help="The port to listen on.", min=1, max=processes.PORT_MAX)] = processes.PORT,
+    workers: Annotated[
+        int, typer.Option(help="Worker processes.", min=1, max=processes.WORKERS_MAX)
+    ] = processes.WORKERS,
 ) -> int:
     """Run only the HTTP API, configured by CIRCLE_*."""
-    settings = settings_from_env()
-    logs.configure(settings)
-    refuse_unsuitable_services(settings)
-    module = importlib.import_module("api.server")
-    module.serve(settings, host, port, workers)
-    return 0
+    return processes.api(host, port, workers)
 
 
 def pipeline(name: Annotated[Flow, typer.Argument(help="The dataflow's name.")]) -> int:
     """Run only one dataflow, configured by CIRCLE_*. Several processes of one name share its partitions."""
-    settings = settings_from_env()
-    logs.configure(settings)
-    log = logs.get(name.value)
-    if settings.metrics_port is not None:
-        _serve_metrics(settings.metrics_port, settings.metrics_host)
-    whole = Flow.READ_SIDE if name in READ_SIDE_BRANCHES else name
-    target = f"pipelines.{whole.value.replace('-', '_')}.flow"
-    try:
-        module = importlib.import_module(target)
-    except ModuleNotFoundError as error:
-        if error.name is None or not target.startswith(error.name):
-            raise
-        raise CircleError(f"the {name.value} dataflow is not part of this build") from None
-    refuse_unsuitable_services(settings)
-    tracing.start(name.value, settings.instance)
-    lives, ages = FlowHealth(settings, name.value), AgeReports(settings, name.value)
-    kind = ""
-    check_reachable(settings, START_TIMEOUT_S)
-    lives.begin()
-    when_ready(lives.ready)
-    ages.start()
-    try:
-        code = int((module.run(settings, flow=name) if whole is Flow.READ_SIDE else module.run(settings)) or 0)
-        kind = (Ended.kind or f"exit code {code}") if code else ""
-        return code
-    except CircleError as error:
-        kind = type(error).__name__
-        raise
-    except Exception as error:  # the process ends in any case; the log must have the cause
-        cause = error.__cause__ or error
-        kind = type(cause).__name__
-        if isinstance(cause, CircleError):
-            raise cause from None
-        if (refused := refused_right(cause)) is not None:
-            raise refused from None
-        log.exception("process.failed", cause)
-        return 1
-    finally:
-        tracing.stop()
-        ages.close()
-        lives.ended(kind)
-        lives.close()
-
-
-def refuse_unsuitable_services(settings: Settings) -> None:
-    """Raises UnsuitableService for a Redis Cluster, and for a connection pooler in a mode that we cannot use.
-
-    A service that is away is no error: the process waits for it, or works without it, and asks again as it connects.
-    """
-    redis_clients.refuse_cluster(settings.redis_url)
-    asyncio.run(postgres.refuse_unsuitable(settings.postgres_url))
-
-
-def _serve_metrics(port: int, host: str) -> None:
-    from connectors.metrics_server import serve
-
-    try:
-        serve(port, host)
-    except OSError as error:
-        raise SettingsError("CIRCLE_METRICS_PORT", str(error), got=str(port), example="9101") from None
+    return processes.pipeline(name)
 
 
 def _where_mails_go(platform: "Platform") -> str:

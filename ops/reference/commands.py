@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin
 
 import typer
 
-from ops.cli.main import build
+from ops.cli.app import build
 from ops.reference.markdown import WRITTEN, table, text
 
 INTRODUCTION = """\

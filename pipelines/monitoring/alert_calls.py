@@ -11,7 +11,6 @@ from hashlib import sha256
 from typing import Any
 
 import asyncpg
-import httpcore
 import msgspec
 
 from connectors.backoff import Backoff
@@ -57,6 +56,8 @@ class AlertCalls:
 
     def _post(self, content: bytes) -> str:
         """Why the call has failed; "" when it has not."""
+        import httpcore  # with the first call: it costs a process a tenth of a second
+
         timeout = dict.fromkeys(("connect", "read", "write", "pool"), CALL_TIMEOUT_S)
         try:
             response = httpcore.request(

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-from cryptography import x509
-
 from connectors.logs import Log
 from connectors.settings import Settings
 
@@ -47,8 +45,13 @@ def certificate_ends(settings: Settings) -> dict[str, float]:
 
     A bundle of more than CHAIN_MAX certificates is left out: nothing says which of its authorities we need.
     """
-    found = {}
-    for path in certificate_files(settings):
+    found: dict[str, float] = {}
+    files = list(certificate_files(settings))
+    if not files:
+        return found
+    from cryptography import x509  # only where a setting names certificates
+
+    for path in files:
         try:
             with path.open("rb") as file:
                 certificates = x509.load_pem_x509_certificates(file.read(PEM_BYTES_MAX))

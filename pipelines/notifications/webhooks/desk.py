@@ -12,10 +12,9 @@ import asyncio
 import random
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import asyncpg
-import httpcore
 
 from connectors import tracing
 from connectors.clock import now_ms
@@ -23,7 +22,6 @@ from connectors.failure_policy import FailureBound, is_of_record
 from connectors.logs import Log
 from connectors.metrics import RECORD_AGES
 from connectors.outbound_http import NotOutside, checked_url
-from connectors.outside_backend import OutsideBackend
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.notifications.delivery_spans import delivered, delivery
@@ -34,6 +32,9 @@ from pipelines.notifications.webhooks.signature import headers
 from pipelines.notifications.webhooks.turns import IN_FLIGHT_MAX, ORGANIZER_MAX, TRIALS_PER_ORGANIZER_MAX, EndpointTurns
 from schemas.ids import WebhookId
 from sinks.postman import Desk
+
+if TYPE_CHECKING:
+    import httpcore
 
 WEBHOOKS = "webhook"
 CALL_TIMEOUT_S = 10.0
@@ -139,6 +140,8 @@ class WebhookDesk(Desk):
         return answer
 
     async def _call(self, row: asyncpg.Record) -> AttemptResult:
+        import httpcore  # with the first call: it costs a process a tenth of a second
+
         body = row["payload"].encode()
         signed = headers(row["secret"], row["id"], int(time.time()), body, former=row["former_secret"])
         sent = STANDING | {"host": _host(row["url"]), "content-length": str(len(body))} | signed
@@ -172,6 +175,10 @@ class WebhookDesk(Desk):
     def _http(self) -> httpcore.AsyncConnectionPool:
         """A connection for each call, so the address is checked each time."""
         if self._client is None:
+            import httpcore
+
+            from connectors.outside_backend import OutsideBackend
+
             self._client = httpcore.AsyncConnectionPool(
                 max_connections=IN_FLIGHT_MAX,
                 max_keepalive_connections=0,

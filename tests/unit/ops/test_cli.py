@@ -6,14 +6,18 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import typer
 from typer.core import TyperGroup
 
-from ops.cli.main import COMMANDS_OF, MODULE_OF, NICENESS, build, main, run
+from ops.cli.app import build
+from ops.cli.main import COMMANDS_OF, MODULE_OF, NICENESS, main, run
 from ops.proof.bench.catalogue import BENCHES
+from ops.run.processes import named_by
 from ops.run.services.process import free_port
+from pipelines.flows import Flow
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +39,7 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         "connectors.topics.TIMEOUT_S",
         "connectors.log_reader.METADATA_TIMEOUT_S",
         "pipelines.watch.dead_letters.TIMEOUT_S",
-        "ops.cli.processes.START_TIMEOUT_S",
+        "ops.run.processes.START_TIMEOUT_S",
     ):
         monkeypatch.setattr(limit, 0.2)
 
@@ -69,7 +73,52 @@ def test_a_command_loads_no_module_of_another_one() -> None:
     code = "import sys; from ops.cli.main import run; run(['size', '--help']); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name for name in done.stdout.split() if name.startswith("ops.cli.")}
-    assert loaded == {"ops.cli.main", "ops.cli.size"}
+    assert loaded == {"ops.cli.app", "ops.cli.main", "ops.cli.size"}
+
+
+@pytest.mark.parametrize("process", ["pipeline payments", "pipeline read-side", "api --port 8123 --workers 2"])
+def test_a_process_of_the_platform_starts_without_the_library_of_the_command_line(process: str) -> None:
+    code = (
+        "import sys, ops.run.processes as p; p.START_TIMEOUT_S = 0.2; p.refuse_unsuitable_services = lambda _: None; "
+        "import api.server as s; s.serve = lambda *given: print('serves', *given[1:]); from ops.cli.main import run; "
+        f"print(run({process.split()!r})); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    *served, ended, modules = done.stdout.splitlines()
+    assert (served, ended) == (["serves 127.0.0.1 8123 2"], "0") if process.startswith("api") else ([], "3")
+    assert not {"typer", "pydantic", "rich"} & set(modules.split())
+
+
+PLAIN = {
+    "pipeline read-side": (Flow.READ_SIDE,),
+    "api": ("127.0.0.1", 8000, 1),
+    "api --host 0.0.0.0": ("0.0.0.0", 8000, 1),
+    "api --workers 64 --port 65535": ("127.0.0.1", 65_535, 64),
+}
+OTHERWISE = """
+    pipeline; pipeline nonsense; pipeline read-side twice; pipeline --help; api --help; api extra; api --port; up;
+    api --port 0; api --port 65536; api --port x; api --port ٣; api --port=8001; api --port 1 --port 2;
+    api --workers 65; api --host --port 8001 1; api --nonsense 1
+"""
+
+
+@pytest.mark.parametrize(("line", "means"), PLAIN.items())
+def test_a_plain_command_line_of_a_process_means_what_the_library_reads_in_it(
+    line: str, means: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = named_by(line.split())
+    assert isinstance(process, partial)
+    assert process.args == means
+    meant: list[tuple[object, ...]] = []
+    for name in ("api", "pipeline"):
+        monkeypatch.setattr(f"ops.run.processes.{name}", lambda *given: meant.append(given))
+    typer.main.get_command(build()).main(line.split(), standalone_mode=False)
+    assert meant == [means]
+
+
+@pytest.mark.parametrize("line", [line.strip() for line in OTHERWISE.split(";")])
+def test_the_library_of_the_command_line_reads_every_other_command_line(line: str) -> None:
+    assert named_by(line.split()) is None
 
 
 @pytest.mark.parametrize("command", ["up", "api", "pipeline", "topics", "migrate", "doctor", "kafka"])
