@@ -1,6 +1,6 @@
 // Alerts: those that fire and those that have resolved, by pages, and the runbook of each.
 import { T } from "./texts.js";
-import { card, h, moment, show, table } from "./dom.js";
+import { card, h, moment, number, show, table } from "./dom.js";
 import { get, text } from "./net.js";
 import { markdown } from "./markdown.js";
 
@@ -8,6 +8,9 @@ const X = T.alerts, COUNT = 50, EVERY_MS = 10000;
 
 /** The address of a runbook in the console: #/alerts/lag for ops/docs/runbooks/lag.md. */
 export const runbookLink = one => h("a", { href: `#/alerts/${one.runbook.split("/").pop().replace(/\.md$/, "")}`, "aria-label": X.runbookOf(one.alert) }, X.runbook);
+
+/** What is wrong, in the language of the page. */
+export const whatIsWrong = one => X.wrong[one.alert]?.(one.about, number(Number(one.value.toPrecision(4)))) ?? one.summary;
 
 export function alerts(main, chosen) {
   const list = h("div"), more = h("button", { type: "button", hidden: true }, T.more), note = h("p", { class: "soft", role: "status" }, T.loading), book = h("div");
@@ -51,6 +54,6 @@ export function alerts(main, chosen) {
 
 function row(one) {
   return [h("span", { class: one.status === "firing" ? one.severity === "critical" ? "bad" : "warn" : "good" }, X.states[one.status] || one.status),
-    one.summary, one.alert + (one.about ? `: ${one.about}` : ""), h("time", { datetime: one.fired_at }, moment(one.fired_at)),
+    whatIsWrong(one), one.alert + (one.about ? `: ${one.about}` : ""), h("time", { datetime: one.fired_at }, moment(one.fired_at)),
     one.resolved_at ? h("time", { datetime: one.resolved_at }, moment(one.resolved_at)) : "–", runbookLink(one)];
 }

@@ -1,7 +1,7 @@
 // Health and alerts: always on top of the console.
 import { PAGES, T } from "./texts.js";
 import { h, clock, show } from "./dom.js";
-import { runbookLink } from "./alerts.js";
+import { runbookLink, whatIsWrong } from "./alerts.js";
 
 export function health(parent, platform) {
   const services = Object.entries(platform.services).map(([name, check]) =>
@@ -16,6 +16,6 @@ function alerts(firing) {
   const history = h("a", { href: "#/alerts" }, T.alertHistory);
   if (!firing.length) return h("p", { class: "soft" }, T.noAlerts, " ", history);
   return [h("ul", { class: "alerts" }, firing.map(one => h("li", { class: one.severity },
-    h("b", {}, one.alert + (one.about ? `: ${one.about}` : "")), ` ${one.summary} `,
+    h("b", {}, one.alert + (one.about ? `: ${one.about}` : "")), ` ${whatIsWrong(one)} `,
     h("span", { class: "soft" }, T.alertSince(clock(one.fired_at)), " "), runbookLink(one)))), h("p", { class: "soft" }, history)];
 }

@@ -37,6 +37,22 @@ export const T = {
   alerts: {
     heading: "Alerts", note: "The latest first, those that have resolved too.", nothing: "No alert has fired yet.", state: "state", alert: "alert", summary: "what is wrong", fired: "fired", resolved: "resolved",
     runbook: "what to do", runbookOf: alert => `What to do: ${alert}`, close: "Close", states: { firing: "fires", resolved: "resolved" },
+    // By the alert's name. Of an alert that is missing here, the API's own text is shown.
+    wrong: {
+      CircleLag: (about, value) => `${about} is ${value} s behind its topic`,
+      CircleStall: (about, value) => `${about} has records to read, and has not moved for ${value} s`,
+      CircleFactsOld: (_, value) => `what queries show is ${value} s old`,
+      CircleErrors: (_, value) => `unexpected errors among the API's answers of the last minute: ${value}`,
+      CircleUnavailable: (_, value) => `the API has answered ${value} of the requests of the last minute with 503`,
+      CircleTripwire: about => `${about} has stopped: a seat has two live claims`,
+      CircleOversell: (_, value) => `places that are held or sold beyond those that there are: ${value}`,
+      CircleDivergence: (_, value) => `differences that \`circle verify --follow\` has found: ${value}`,
+      CircleDeadLetters: (about, value) => `dead letters of ${about} that were not sent back: ${value}`,
+      CircleKeepsDying: about => `the processes of ${about} keep dying`,
+      CircleCertificateExpires: (about, value) => `the certificate in ${about} expires in ${value} days`,
+      CircleDiskFull: (about, value) => `only ${value} of the disk at ${about} is free`,
+      CircleTimeSkew: (about, value) => `the clock of ${about} and that of monitoring differ by ${value} s`,
+    },
   },
   monitoringAway: "Monitoring does not report. Lags and totals below are missing until it runs again.",
   topology: "From a request to its effects", topologyNote: "The line below each name says what the box reads and what it writes. Lag is what waits there. Half / 99 %: the time that half, and 99 %, of the requests or records need at most.",

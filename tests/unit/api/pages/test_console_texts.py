@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from api.http.pages import FILES, page, page_texts
+from pipelines.monitoring.alert_rules import ALERT_RULES
 from schemas.statuses import EventStage, ReservationStatus
 
 TEXTS = "texts.js"
@@ -184,3 +185,11 @@ def test_each_status_has_its_word() -> None:
     words = re.search(r"^  words: \{(.*?)\}", (FILES / TEXTS).read_text(), re.MULTILINE | re.DOTALL)
     assert words is not None
     assert {*EventStage, *ReservationStatus} <= set(re.findall(r"(\w+): \"", words[1]))
+
+
+def test_the_text_of_each_alert_says_what_its_rule_does() -> None:
+    wrong = re.search(r"^    wrong: \{(.*?)^    \},", (FILES / TEXTS).read_text(), re.MULTILINE | re.DOTALL)
+    assert wrong is not None
+    texts = dict(re.findall(r"^      (\w+): [^=]*=> `(.*)`,$", wrong[1], re.MULTILINE))
+    said = {rule.name.value: rule.summary.replace("`", r"\`").replace("{", "${") for rule in ALERT_RULES}
+    assert texts == said
