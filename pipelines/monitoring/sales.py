@@ -1,7 +1,7 @@
 """Sell-through, money and open holds from the rows. Figures only: the log decides, the rows follow it.
 
 The queries read all held reservations and valid tickets of events that are not over. So they run at most as often that
-they take PART_MAX of the time.
+they take PART_MAX of the time. A single slow survey, as on a machine that was busy for a moment, does not count.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ class SalesSurvey:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._due = 0.0
+        self._took_s = 0.0
         self._last: Sales | None = None
 
     def look(self, now_us: int) -> Sales | None:
@@ -63,8 +64,8 @@ class SalesSurvey:
         began = time.monotonic()
         if self._last is None or began >= self._due:
             self._last = self._database.run(lambda connection: sales(connection, now_us), readonly=True)
-            took_s = time.monotonic() - began
-            self._due = began + max(EVERY_S, took_s / PART_MAX)
+            before_s, self._took_s = self._took_s, time.monotonic() - began
+            self._due = began + max(EVERY_S, min(before_s, self._took_s) / PART_MAX)
         return self._last
 
 
