@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from itertools import count
 from typing import cast
 
 from api.http.problem import Problem
@@ -16,6 +17,8 @@ HELLO = "retry: 2000\n: connected\n\n"
 HEARTBEAT = ": heartbeat\n\n"
 TICK_S = 0.2  # from one look of a stream to its next: with a look's own time, news come at least every 250 ms
 REST_S = 0.05  # after a look that took longer than a tick: streams leave time to everything else
+EARLY_S = 0.005  # a timer may be early by less
+GOLDEN = 0.618033988749895  # the parts of its multiples after the point are spread evenly over 0 to 1
 
 log = logs.get("api.http.streaming")
 
@@ -49,3 +52,23 @@ def is_open(call: Call) -> bool:
 def rest_s(used_s: float) -> float:
     """How long a stream rests after a look of `used_s`, sending included. The next look is TICK_S after this one."""
     return max(REST_S, TICK_S - used_s)
+
+
+class StreamPace:
+    """When one stream looks: TICK_S apart, at a moment of its own within the tick.
+
+    News wake all streams of an event at once. Without moments of their own, a thousand streams would go on together,
+    and every other request would wait for all of them. The moments of streams that begin one after the other are spread
+    evenly over the tick.
+    """
+
+    def __init__(self) -> None:
+        self._moment_s = next(_streams) * GOLDEN % 1 * TICK_S
+
+    def rest_s(self, now: float) -> float:
+        """How long the stream rests after a look that ends at `now`, in seconds of one clock."""
+        left_s = (self._moment_s - now) % TICK_S
+        return max(REST_S, left_s if left_s > EARLY_S else left_s + TICK_S)
+
+
+_streams = count()

@@ -16,7 +16,7 @@ from api.fairness.limits import DOOR_COUNTS_S, HEARTBEAT_S, SSE_BATCH_MAX, STREA
 from api.fairness.owner import Lane
 from api.http.problem import FieldError, Problem
 from api.http.routing import Call, json, stamped
-from api.http.streaming import HEADERS, HEARTBEAT, HELLO, is_open, rest_s
+from api.http.streaming import HEADERS, HEARTBEAT, HELLO, StreamPace, is_open
 from api.log.door import works_at_door
 from api.reads.availability import availability_seen
 from api.reads.door_counts import counts_of
@@ -72,9 +72,9 @@ async def event(call: Call, event_id: EventId) -> HTTPResponse | None:
     with call.deps.live.stream(f"event/{event_id}", Lane.READ):
         response = await call.request.respond(content_type="text/event-stream", headers=HEADERS)
         await response.send(HELLO)
-        shown, changed = dict[str, object](), True
+        shown, changed, pace = dict[str, object](), True, StreamPace()
         while is_open(call) and not call.is_head:
-            began, applied = monotonic(), watermarks.applied(partition)
+            applied = watermarks.applied(partition)
             try:
                 availability = await availability_seen(call.deps, event_id, eyes)
                 news: dict[str, tuple[object, msgspec.Struct]] = {
@@ -84,13 +84,13 @@ async def event(call: Call, event_id: EventId) -> HTTPResponse | None:
                     counts = await counts_of(call.deps, event_id)
                     news["check-ins"] = counts, counts
             except Problem:
-                await asyncio.sleep(rest_s(monotonic() - began))
+                await asyncio.sleep(pace.rest_s(monotonic()))
                 continue
             for name, (state, data) in news.items():
                 if state != shown.get(name):
                     shown[name] = state
                     await response.send(_event(position_text(partition, max(applied, 0)), name, data))
-            await asyncio.sleep(rest_s(monotonic() - began))
+            await asyncio.sleep(pace.rest_s(monotonic()))
             # Counts may be DOOR_COUNTS_S old, so they are read once more after a change.
             patience = DOOR_COUNTS_S if at_door and changed else HEARTBEAT_S
             changed = await watermarks.wait(partition, applied + 1, patience, ask=False)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
-from api.http.streaming import REST_S, TICK_S, rest_s
+from api.http.streaming import EARLY_S, REST_S, TICK_S, StreamPace, rest_s
 
 NEWS_S_MAX = 0.25  # the promise to a watcher
 
@@ -17,3 +19,29 @@ def test_the_time_of_a_look_does_not_lengthen_the_pause_between_two_news(used_s:
 
 def test_a_stream_that_is_late_looks_again_soon_and_still_rests() -> None:
     assert rest_s(0.3) == rest_s(3.0) == REST_S > 0
+
+
+@pytest.mark.parametrize("late_s", [0.0, 0.02, 0.1])
+def test_a_streams_looks_are_a_tick_apart_also_when_each_is_late(late_s: float) -> None:
+    pace, now = StreamPace(), 1_000.0
+    looks = []
+    for _ in range(10):
+        now += pace.rest_s(now) + late_s
+        looks.append(now)
+    first, *others = [after - before for before, after in pairwise(looks)]
+    assert REST_S <= first <= TICK_S + EARLY_S, "it comes to its moment"
+    assert others == pytest.approx([TICK_S] * 8)
+
+
+def test_a_timer_that_is_a_little_early_makes_no_look_more() -> None:
+    pace, now = StreamPace(), 1_000.0
+    now += pace.rest_s(now) - EARLY_S / 2
+    assert pace.rest_s(now) == pytest.approx(TICK_S + EARLY_S / 2)
+
+
+def test_streams_that_one_message_wakes_look_again_at_different_moments() -> None:
+    rests = sorted(StreamPace().rest_s(1_000.0) for _ in range(1_000))
+    assert rests[0] == REST_S
+    assert rests[-1] <= TICK_S + EARLY_S <= NEWS_S_MAX
+    for moment in range(int(REST_S * 1_000) + 1, int(TICK_S * 1_000), 10):
+        assert 40 <= sum(moment <= rest * 1_000 < moment + 10 for rest in rests) <= 60, "a twentieth in 10 of 200 ms"
