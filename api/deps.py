@@ -52,6 +52,7 @@ from api.log.sold_out import SoldOutRequests
 from api.log.watermarks import Memory, RecentIds, Watermarks
 from api.log.writer import LogWriter
 from api.metrics import METRICS
+from api.reads.availability_feeds import AvailabilityFeeds
 from api.reads.database import QueryPool
 from api.reads.existence import Existence
 from api.reads.history import History
@@ -120,6 +121,7 @@ class ApiDeps:
 
     redis_reads: Places = field(default_factory=lambda: Places(REDIS_READS, "reads"))
     availability: SharedFetch[EventAvailabilityOut] = field(default_factory=SharedFetch)
+    availability_feeds: AvailabilityFeeds = field(default_factory=AvailabilityFeeds)
     seat_maps: SeatMapReads = field(default_factory=SeatMapReads)
     seat_feeds: SeatFeeds = field(default_factory=SeatFeeds)
     representations: Representations = field(default_factory=Representations)

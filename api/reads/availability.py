@@ -28,9 +28,13 @@ log = logs.get("api.availability")
 
 async def availability_seen(deps: ApiDeps, event_id: EventId, eyes: Sight) -> EventAvailabilityOut:
     """The availability of the ticket types that a caller sees."""
-    whole = await availability_of(deps, event_id)
-    seen = await eyes.among(deps, event_id, [one.id for one in whole.items])
-    return EventAvailabilityOut(event_id, [one for one in whole.items if one.id in seen], whole.source)
+    return await seen_part(deps, await availability_of(deps, event_id), eyes)
+
+
+async def seen_part(deps: ApiDeps, whole: EventAvailabilityOut, eyes: Sight) -> EventAvailabilityOut:
+    """The part of an availability that a caller sees. Raises Problem unavailable."""
+    seen = await eyes.among(deps, whole.event_id, [one.id for one in whole.items])
+    return EventAvailabilityOut(whole.event_id, [one for one in whole.items if one.id in seen], whole.source)
 
 
 async def availability_of(deps: ApiDeps, event_id: EventId) -> EventAvailabilityOut:

@@ -1,25 +1,22 @@
 """Seat maps that are watched: one reading for all watchers of an event, and the changes since a watcher's last message.
 
-Guarantee: a feed reads an event's seats at most every FEED_TICK_S, and takes at most FEED_PART_MAX of the time for it.
-Both count from the beginning of one reading to that of the next. A picture has the position at which its reading began,
-so a watcher knows whether it lacks a change. A watcher has no queue: its next message holds all changes since its last
-one, so a slow watcher gets fewer, larger messages.
+Guarantee: a feed reads an event's seats at most every FEED_TICK_S, and takes at most FEED_PART_MAX of the time for it
+(`api.reads.feeds`). A watcher has no queue: its next message holds all changes since its last one, so a slow watcher
+gets fewer, larger messages.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from time import monotonic
 
-from api.fairness.shared_fetch import SharedFetch
+from api.reads.feeds import Feeds
 from api.reads.seat_sections import SeatSection
-from schemas.ids import EventId, TicketTypeId
+from schemas.ids import TicketTypeId
 
 FEED_TICK_S = 0.2  # with the reading's own time, news come at least every 250 ms
 FEED_PART_MAX = 0.05  # of the time, for one event
-FEEDS_MAX = 100  # events whose last picture is kept
 CHANGES_KEPT = 16  # of one picture: slow watchers differ in their last one
 
 Changes = dict[TicketTypeId, list[tuple[int, str]]]
@@ -57,55 +54,17 @@ class SeatPicture:
         self._changes.clear()
 
 
-@dataclass(frozen=True, slots=True)
-class SeatReading:
-    """A picture, the event's position when its reading began, and when the next one may begin."""
-
-    picture: SeatPicture
-    position: int
-    next_at: float
-
-
-class SeatFeeds:
+class SeatFeeds(Feeds[SeatPicture]):
     """The last picture of each watched event. One per process, for its event loop."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
-        self._clock = clock
-        self._readings: OrderedDict[EventId, SeatReading] = OrderedDict()
-        self._fetches: SharedFetch[SeatReading] = SharedFetch()
+        super().__init__(tick_s=FEED_TICK_S, part_max=FEED_PART_MAX, clock=clock)
 
-    async def get(
-        self, event_id: EventId, read: Callable[[], Awaitable[SeatPicture]], position: Callable[[], int]
-    ) -> SeatReading:
-        """The event's last reading, or a new one if it may be read now. `position` says how far the event is. Raises
-        what `read` raises."""
-        known = self._readings.get(event_id)
-        if known is not None and self._clock() < known.next_at:
-            return known
-        return await self._fetches.get(event_id, lambda: self._read(event_id, read, position))
-
-    def due_s(self, reading: SeatReading) -> float:
-        """The seconds until the event may be read again."""
-        return max(0.0, reading.next_at - self._clock())
-
-    async def _read(
-        self, event_id: EventId, read: Callable[[], Awaitable[SeatPicture]], position: Callable[[], int]
-    ) -> SeatReading:
-        known, began, at = self._readings.get(event_id), self._clock(), position()
-        if known is not None and began < known.next_at:
-            return known  # read while this call waited
-        picture = await read()
-        took_s = self._clock() - began
-        if known is not None and known.picture.is_as(picture):
-            picture = known.picture  # watchers that have it have no changes to look for
-        elif known is not None:
-            known.picture.forget_changes()
-        reading = SeatReading(picture, at, began + max(FEED_TICK_S, took_s / FEED_PART_MAX))
-        self._readings[event_id] = reading
-        self._readings.move_to_end(event_id)
-        if len(self._readings) > FEEDS_MAX:
-            self._readings.popitem(last=False)
-        return reading
+    def _after(self, known: SeatPicture, found: SeatPicture) -> SeatPicture:
+        if known.is_as(found):
+            return known  # watchers that have it have no changes to look for
+        known.forget_changes()
+        return found
 
 
 def runs(before: bytes, after: bytes) -> list[tuple[int, str]]:

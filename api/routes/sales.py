@@ -82,8 +82,8 @@ async def seat_stream(call: Call, event_id: EventId) -> HTTPResponse | None:
             except Problem:  # Redis or PostgreSQL is away, or busy: the stream stays open
                 await asyncio.sleep(rest_s(monotonic() - began))
                 continue
-            message = _message(reading.picture, sent, eyes)
-            sent = reading.picture
+            message = _message(reading.value, sent, eyes)
+            sent = reading.value
             if message:
                 await response.send(message)
             due_s = min(deps.seat_feeds.due_s(reading), REST_S_MAX)

@@ -12,18 +12,20 @@ from time import monotonic, time
 import msgspec
 from sanic import HTTPResponse
 
+from api.deps import ApiDeps
 from api.fairness.limits import DOOR_COUNTS_S, HEARTBEAT_S, SSE_BATCH_MAX, STREAM_TICKET_TTL_S
 from api.fairness.owner import Lane
 from api.http.problem import FieldError, Problem
 from api.http.routing import Call, json, stamped
 from api.http.streaming import HEADERS, HEARTBEAT, HELLO, StreamPace, is_open
 from api.log.door import works_at_door
-from api.reads.availability import availability_seen
+from api.reads.availability import availability_of, seen_part
+from api.reads.availability_feeds import SeenAvailability, WatchedAvailability
 from api.reads.door_counts import counts_of
 from api.reads.events import visible
-from api.reads.visibility import sight
+from api.reads.visibility import Sight, sight
 from api.shapes.base import StreamQuery, StreamTicketIn, StreamTicketOut
-from api.shapes.events import EventStreamQuery
+from api.shapes.events import AvailabilityOut, EventStreamQuery
 from api.shapes.reservations import notification_out
 from schemas.field_types import LONG_MAX
 from schemas.ids import EventId, Position, position_text
@@ -52,7 +54,7 @@ async def notifications(call: Call) -> HTTPResponse | None:
             for row in rows:
                 after = row["outbound_offset"], row["outbound_partition"]
                 notification = notification_out(row)
-                await response.send(_event(notification.id, notification.kind, notification))
+                await response.send(_event(notification.id, notification.kind, _json(notification)))
             if len(rows) < SSE_BATCH_MAX and not await _wait(news, call):
                 await response.send(HEARTBEAT)
         await response.eof()
@@ -68,36 +70,52 @@ async def event(call: Call, event_id: EventId) -> HTTPResponse | None:
     shown_event = await visible(call, event_id)
     partition: int = shown_event["partition"]
     eyes = await sight(call, shown_event, code)
-    watermarks, at_door = call.deps.watermarks, await works_at_door(call, event_id)
-    with call.deps.live.stream(f"event/{event_id}", Lane.READ):
+    deps, at_door = call.deps, await works_at_door(call, event_id)
+
+    async def read() -> WatchedAvailability:
+        return WatchedAvailability(await availability_of(deps, event_id))
+
+    def position() -> int:
+        return deps.watermarks.applied(partition)
+
+    with deps.live.stream(f"event/{event_id}", Lane.READ):
         response = await call.request.respond(content_type="text/event-stream", headers=HEADERS)
         await response.send(HELLO)
-        shown, changed, pace = dict[str, object](), True, StreamPace()
+        items: list[AvailabilityOut] | None = None
+        counts, changed, pace = None, True, StreamPace()
         while is_open(call) and not call.is_head:
-            applied = watermarks.applied(partition)
             try:
-                availability = await availability_seen(call.deps, event_id, eyes)
-                news: dict[str, tuple[object, msgspec.Struct]] = {
-                    "availability": (availability.items, stamped(availability))
-                }
-                if at_door:
-                    counts = await counts_of(call.deps, event_id)
-                    news["check-ins"] = counts, counts
+                reading = await deps.availability_feeds.get(event_id, read, position)
+                seen = await _seen(deps, reading.value, eyes)
+                counted = await counts_of(deps, event_id) if at_door else None
             except Problem:
                 await asyncio.sleep(pace.rest_s(monotonic()))
                 continue
-            for name, (state, data) in news.items():
-                if state != shown.get(name):
-                    shown[name] = state
-                    await response.send(_event(position_text(partition, max(applied, 0)), name, data))
+            identity = position_text(partition, max(reading.position, 0))
+            if seen.items != items:
+                items = seen.items
+                await response.send(_event(identity, "availability", seen.data))
+            if counted != counts and counted is not None:
+                counts = counted
+                await response.send(_event(identity, "check-ins", _json(counted)))
             await asyncio.sleep(pace.rest_s(monotonic()))
-            # Counts may be DOOR_COUNTS_S old, so they are read once more after a change.
+            # Counts may be DOOR_COUNTS_S old, so they are read once more after a change. A reading of another watcher
+            # may lack a change that is known already.
             patience = DOOR_COUNTS_S if at_door and changed else HEARTBEAT_S
-            changed = await watermarks.wait(partition, applied + 1, patience, ask=False)
+            changed = await deps.watermarks.wait(partition, reading.position + 1, patience, ask=False)
             if not changed:
                 await response.send(HEARTBEAT)
         await response.eof()
     return None
+
+
+async def _seen(deps: ApiDeps, watched: WatchedAvailability, eyes: Sight) -> SeenAvailability:
+    """What a watcher sees, and its text: made once for all who see the same. Raises Problem unavailable."""
+    seen = watched.by_sight.get(eyes)
+    if seen is None:
+        part = await seen_part(deps, watched.whole, eyes)
+        seen = watched.by_sight[eyes] = SeenAvailability(part.items, _json(stamped(part)))
+    return seen
 
 
 async def ticket(call: Call) -> HTTPResponse:
@@ -118,8 +136,12 @@ async def _wait(news: asyncio.Event, call: Call) -> bool:
     return True
 
 
-def _event(identity: str, name: str, data: msgspec.Struct) -> str:
-    return f"id: {identity}\nevent: {name}\ndata: {msgspec.json.encode(data).decode()}\n\n"
+def _json(data: msgspec.Struct) -> str:
+    return msgspec.json.encode(data).decode()
+
+
+def _event(identity: str, name: str, data: str) -> str:
+    return f"id: {identity}\nevent: {name}\ndata: {data}\n\n"
 
 
 def _last_event_id(call: Call) -> tuple[int, int] | None:

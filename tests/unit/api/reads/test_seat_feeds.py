@@ -80,7 +80,7 @@ async def test_all_watchers_share_one_reading() -> None:
     assert len({id(one) for one in got}) == 1
     assert len(found) == 2
     clock.now += FEED_TICK_S
-    assert (await feeds.get(EVENT, read, lambda: 0)).picture is not got[0].picture
+    assert (await feeds.get(EVENT, read, lambda: 0)).value is not got[0].value
 
 
 async def test_a_reading_begins_a_tick_after_the_last_one_began() -> None:
@@ -92,7 +92,7 @@ async def test_a_reading_begins_a_tick_after_the_last_one_began() -> None:
     assert feeds.due_s(first) == pytest.approx(0.001, rel=0.01)
     assert (await feeds.get(EVENT, read, lambda: 0)) is first
     clock.now = began + FEED_TICK_S + 0.001  # read in 10 ms, which is its share of the time
-    assert (await feeds.get(EVENT, read, lambda: 0)).picture is not first.picture
+    assert (await feeds.get(EVENT, read, lambda: 0)).value is not first.value
 
 
 async def test_a_watcher_knows_that_a_change_came_after_the_picture_of_another() -> None:
@@ -103,7 +103,7 @@ async def test_a_watcher_knows_that_a_change_came_after_the_picture_of_another()
     assert (await feeds.get(EVENT, read, lambda: 6)).position == 5, "this watcher waits for what comes after 5"
     clock.now += 1
     again = await feeds.get(EVENT, read, lambda: next(positions))
-    assert (again.position, again.picture) == (6, first.picture)
+    assert (again.position, again.value) == (6, first.value)
 
 
 async def test_a_large_map_is_read_as_often_as_its_share_of_the_time_allows() -> None:
@@ -114,7 +114,7 @@ async def test_a_large_map_is_read_as_often_as_its_share_of_the_time_allows() ->
     clock.now += 0.2 / FEED_PART_MAX - 0.2 - 0.1
     assert await feeds.get(EVENT, read, lambda: 0) is first
     clock.now += 0.2
-    assert (await feeds.get(EVENT, read, lambda: 0)).picture is not first.picture
+    assert (await feeds.get(EVENT, read, lambda: 0)).value is not first.value
 
 
 async def test_a_map_that_is_the_same_stays_the_same_picture() -> None:
@@ -123,5 +123,5 @@ async def test_a_map_that_is_the_same_stays_the_same_picture() -> None:
     read = reader(clock, 0.0, found)
     first = await feeds.get(EVENT, read, lambda: 0)
     clock.now += 1
-    assert (await feeds.get(EVENT, read, lambda: 0)).picture is first.picture
+    assert (await feeds.get(EVENT, read, lambda: 0)).value is first.value
     assert not found

@@ -1,0 +1,43 @@
+"""Availability that is watched: one reading for all watchers of an event, and one text for those who see the same.
+
+A watcher's news are at most SHARED_S older than its look, beyond the time of the reading itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
+
+from api.reads.feeds import Feeds
+from api.shapes.events import AvailabilityOut, EventAvailabilityOut
+
+if TYPE_CHECKING:
+    from api.reads.visibility import Sight
+
+SHARED_S = 0.04  # watchers who look within it share a reading
+SHARED_PART_MAX = 0.25  # of the time, for one event
+
+
+class SeenAvailability(NamedTuple):
+    """What a watcher sees of an event, and the same as JSON."""
+
+    items: list[AvailabilityOut]
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedAvailability:
+    """An event's availability at one moment. It lives for a moment, so `by_sight` has no more than one entry for each
+    watcher."""
+
+    whole: EventAvailabilityOut
+    by_sight: dict[Sight, SeenAvailability] = field(default_factory=dict)
+
+
+class AvailabilityFeeds(Feeds[WatchedAvailability]):
+    """The last availability of each watched event. One per process, for its event loop."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        super().__init__(tick_s=SHARED_S, part_max=SHARED_PART_MAX, clock=clock)
