@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from api.reads.visibility import Sight
 
 SHARED_S = 0.04  # watchers who look within it share a reading
-SHARED_PART_MAX = 0.25  # of the time, for one event
+SHARED_PART_MAX = 1.0  # of the time: a reading is one short query
 
 
 class SeenAvailability(NamedTuple):

@@ -1,8 +1,9 @@
 """What many watch, by event: one reading for all watchers of a moment.
 
 Guarantee: an event is read at most every `tick_s`, and at most `part_max` of the time. Both count from the beginning of
-one reading to that of the next. A reading has the position at which it began, so a watcher knows whether it lacks a
-change. The last readings of FEEDS_MAX events are kept.
+one reading to that of the next. One slow reading does not count, as when the process was busy for a moment: the quicker
+one of the last two does. A reading has the position at which it began, so a watcher knows whether it lacks a change.
+The last readings of FEEDS_MAX events are kept.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Reading(Generic[T]):
-    """What was read, the event's position when the reading began, and when the next one may begin."""
+    """What was read, the event's position when the reading began, the seconds that it took, and when the next one may
+    begin."""
 
     value: T
     position: int
+    took_s: float
     next_at: float
 
 
@@ -62,9 +65,10 @@ class Feeds(Generic[T]):
             return known  # read while this call waited
         value = await read()
         took_s = self._clock() - began
+        counted_s = took_s
         if known is not None:
-            value = self._after(known.value, value)
-        reading = Reading(value, at, began + max(self._tick_s, took_s / self._part_max))
+            value, counted_s = self._after(known.value, value), min(known.took_s, took_s)
+        reading = Reading(value, at, took_s, began + max(self._tick_s, counted_s / self._part_max))
         self._readings[event_id] = reading
         self._readings.move_to_end(event_id)
         if len(self._readings) > FEEDS_MAX:

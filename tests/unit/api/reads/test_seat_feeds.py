@@ -117,6 +117,15 @@ async def test_a_large_map_is_read_as_often_as_its_share_of_the_time_allows() ->
     assert (await feeds.get(EVENT, read, lambda: 0)).value is not first.value
 
 
+async def test_one_slow_reading_does_not_delay_the_next() -> None:
+    clock, found = Clock(), [picture("."), picture("h"), picture("s")]
+    feeds = SeatFeeds(clock)
+    await feeds.get(EVENT, reader(clock, 0.001, found), lambda: 0)
+    clock.now += 1
+    slow = await feeds.get(EVENT, reader(clock, 0.3, found), lambda: 0)
+    assert (await feeds.get(EVENT, reader(clock, 0.001, found), lambda: 0)).value is not slow.value
+
+
 async def test_a_map_that_is_the_same_stays_the_same_picture() -> None:
     clock, found = Clock(), [picture("h"), picture("h")]
     feeds = SeatFeeds(clock)
