@@ -29,7 +29,7 @@ async def test_watchers_of_a_moment_share_a_reading_and_a_later_one_has_news() -
     now[0] += SHARED_S * 0.9
     again = await feeds.get(EVENT, read, lambda: 6)
     assert {id(one) for one in first} == {id(again)}
-    assert again.position == 5, "whoever has this reading waits for what comes after 5"
+    assert again.position == 5, "a watcher with this reading waits for what comes after 5"
     now[0] += SHARED_S * 0.2
     later = await feeds.get(EVENT, read, lambda: 6)
     assert (later.position, later.value.whole.items[0].available) == (6, 8)
