@@ -5,16 +5,13 @@ A watcher's news are at most SHARED_S older than its look, beyond the time of th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from api.reads.feeds import Feeds
 from api.shapes.events import AvailabilityOut, EventAvailabilityOut
-
-if TYPE_CHECKING:
-    from api.reads.visibility import Sight
 
 SHARED_S = 0.04  # watchers who look within it share a reading
 SHARED_PART_MAX = 1.0  # of the time: a reading is one short query
@@ -33,7 +30,7 @@ class WatchedAvailability:
     watcher."""
 
     whole: EventAvailabilityOut
-    by_sight: dict[Sight, SeenAvailability] = field(default_factory=dict)
+    by_sight: dict[Hashable, SeenAvailability] = field(default_factory=dict)
 
 
 class AvailabilityFeeds(Feeds[WatchedAvailability]):
