@@ -216,7 +216,8 @@ async def _announce(app: Sanic[Any, Any]) -> None:
     deps: ApiDeps = app.ctx.deps
     # A reply that comes before the subscription is lost, so wait for it. Without Redis the API serves all the same.
     try:
-        await asyncio.wait_for(deps.subscriptions.connected.wait(), limits.REDIS_TIMEOUT_S * 3)
+        async with asyncio.timeout(limits.REDIS_TIMEOUT_S * 3):
+            await deps.subscriptions.connected.wait()
     except TimeoutError:
         log.warning("serving.without_replies", reason="Redis does not answer yet")
     # The collector skips objects that live as long as the process. Other objects rarely outlive a request, so it runs

@@ -118,7 +118,8 @@ class Postman:
             tries = 0
             if not more:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(news.wait(), LOOK_S)
+                    async with asyncio.timeout(LOOK_S):
+                        await news.wait()
 
     async def _shut(self) -> None:
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]

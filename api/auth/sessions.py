@@ -91,6 +91,7 @@ class Sessions:
             except Problem as problem:
                 log.warning("sessions.not_read", reason=problem.detail)
             try:
-                await asyncio.wait_for(self._reload.wait(), RELOAD_S)
+                async with asyncio.timeout(RELOAD_S):
+                    await self._reload.wait()
             except TimeoutError:
                 continue

@@ -164,7 +164,8 @@ class EdgeProtocol(HttpProtocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._gone.wait(), self._limits.linger_s)
+            async with asyncio.timeout(self._limits.linger_s):
+                await self._gone.wait()
 
     def connection_made(self, transport: Any) -> None:
         """Serve the connection, or refuse it with a 503 because there are too many."""

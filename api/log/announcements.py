@@ -149,7 +149,8 @@ class Announcements:
 
     async def _while_alone(self) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._others_heard.wait(), ALONE_S)
+            async with asyncio.timeout(ALONE_S):
+                await self._others_heard.wait()
 
     async def _recall(self) -> None:
         await self._announce([])

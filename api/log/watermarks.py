@@ -83,7 +83,8 @@ class Watermarks:
             waiting = self._waiting.setdefault(partition, set())
             waiting.add(waiter)
             try:
-                await asyncio.wait_for(future, min(left, ASK_AFTER_S) if ask else left)
+                async with asyncio.timeout(min(left, ASK_AFTER_S) if ask else left):
+                    await future
             except TimeoutError:
                 if ask:
                     await self.refresh()

@@ -77,7 +77,8 @@ async def reports(deps: ApiDeps) -> dict[str, msgspec.Raw | None]:
 async def _checked(check: Awaitable[str]) -> dict[str, Any]:
     started = perf_counter()
     try:
-        detail, ok = await asyncio.wait_for(check, CHECK_TIMEOUT_S * 2), True
+        async with asyncio.timeout(CHECK_TIMEOUT_S * 2):
+            detail, ok = await check, True
     except (Problem, CircleError, RedisError, KafkaException, KeyError, OSError, TimeoutError) as error:
         detail, ok = str(error) or type(error).__name__, False
     return {"ok": ok, "detail": detail, "ms": round((perf_counter() - started) * MS_PER_S, 1)}

@@ -76,7 +76,8 @@ class Subscriptions:
             line.stream = await redis_clients.hand_over(self._url, line, REDIS_TIMEOUT_S)
             self._line, awaited = line, frozenset(self._wanted)
             line.send("SUBSCRIBE", *sorted(awaited))
-            await asyncio.wait_for(line.subscribed(awaited), REDIS_TIMEOUT_S * 2)
+            async with asyncio.timeout(REDIS_TIMEOUT_S * 2):
+                await line.subscribed(awaited)
             self.connected.set()
             await self._on_connected()
             await line.last()

@@ -122,7 +122,8 @@ async def stream(call: Call) -> HTTPResponse | None:
 async def _pause(deps: ApiDeps) -> None:
     """PLATFORM_KEPT_S, or less when the process stops."""
     try:
-        await asyncio.wait_for(deps.stopping.wait(), PLATFORM_KEPT_S)
+        async with asyncio.timeout(PLATFORM_KEPT_S):
+            await deps.stopping.wait()
     except TimeoutError:
         return
 

@@ -130,7 +130,8 @@ async def _wait(news: asyncio.Event, call: Call) -> bool:
     """Whether there is news before the next heartbeat, or before the token ends."""
     left = call.caller.expires_at - time() if call.caller is not None else HEARTBEAT_S
     try:
-        await asyncio.wait_for(news.wait(), max(0.0, min(HEARTBEAT_S, left)))
+        async with asyncio.timeout(max(0.0, min(HEARTBEAT_S, left))):
+            await news.wait()
     except TimeoutError:
         return False
     return True

@@ -44,7 +44,8 @@ class Backends:
         in_turn = addresses[start:] + addresses[:start]
         for address in sorted(in_turn, key=lambda one: self._left_out[one] > time.monotonic()):  # the others last
             try:
-                return await asyncio.wait_for(asyncio.open_connection(*address), ACCEPT_S_MAX)
+                async with asyncio.timeout(ACCEPT_S_MAX):
+                    return await asyncio.open_connection(*address)
             except OSError:  # also TimeoutError
                 self._left_out[address] = time.monotonic() + LEFT_OUT_S
         return None

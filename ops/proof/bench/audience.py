@@ -57,7 +57,8 @@ class Audience:
         self._complete.clear()
         if self._missing:
             with suppress(TimeoutError):  # a stream that is late is not in the answer, and the bench fails
-                await asyncio.wait_for(self._complete.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await self._complete.wait()
         return [at for seen, at in self._seen.values() if seen == available]
 
     def note_times(self) -> None:

@@ -113,7 +113,8 @@ async def _box_office(crowd: Crowd, house: House, locks: ForeignLocks) -> None:
     locks.take(event_id, places, owner=BOX_OFFICE, seconds=BOX_OFFICE_LOCK_S)
     crowd.locked |= seats
     try:
-        await asyncio.wait_for(crowd.gone.wait(), BOX_OFFICE_S)
+        async with asyncio.timeout(BOX_OFFICE_S):
+            await crowd.gone.wait()
     except TimeoutError:
         pass
     finally:

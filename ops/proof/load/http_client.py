@@ -316,7 +316,8 @@ class HttpClient:
             connecting = loop.create_connection(
                 lambda: _Connection(self), self.host, self.port, local_addr=self.local_addr
             )
-            _, connection = await asyncio.wait_for(connecting, CONNECT_TIMEOUT_S)
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                _, connection = await connecting
         except OSError as error:
             raise NoAnswer(f"{self._host} cannot be connected to: {str(error) or type(error).__name__}") from error
         return connection

@@ -239,7 +239,8 @@ class OpenLoop:
         if self._unanswered:
             self._all_answered.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._all_answered.wait(), DRAIN_S)
+                async with asyncio.timeout(DRAIN_S):
+                    await self._all_answered.wait()
             self.outcomes[NO_ANSWER] += self._unanswered
         noting.cancel()
         return Result(

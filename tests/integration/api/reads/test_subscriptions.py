@@ -203,6 +203,28 @@ async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> No
         await target.wait_closed()
 
 
+@pytest.mark.parametrize("turns", range(8))
+async def test_cancelled_soon_after_it_has_subscribed_it_ends(settings: Settings, turns: int) -> None:
+    """In each turn of the event loop. Python 3.11's `wait_for` loses a cancellation that comes with its result."""
+
+    class Cancelled(Heard):
+        def _began(self) -> None:
+            cancelling.append(asyncio.create_task(cancel()))
+
+    async def cancel() -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        listens.cancel()
+
+    cancelling: list[asyncio.Task[None]] = []
+    heard = Cancelled(settings.redis_url)
+    heard.subscriptions.want(NEWS, True)
+    listens = asyncio.create_task(heard.subscriptions.run())
+    await asyncio.wait([listens], timeout=HEARD_S)
+    assert len(cancelling) == 1
+    assert listens.cancelled()
+
+
 async def test_it_listens_over_tls_with_a_password(settings: Settings, stack: Stack, tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     with TlsProxy(stack.valkey.port, authority.context()) as proxy:
