@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from api.fairness.limits import READ_BYTES_PER_S, SEND_GRACE_S
+from api.http.streaming import TICK_S
 from ops.run.platform import Platform
 from tests.harness.flows import eventually, rows_of
 from tests.harness.shop import GENERAL, OnSale, Shop, done
@@ -111,13 +112,14 @@ def wide(shop: Shop) -> OnSale:
 
 @contextmanager
 def changing(shop: Shop, event: OnSale) -> Iterator[None]:
-    """A buyer takes a place and gives it back, over and over."""
+    """A buyer takes a place and gives it back, over and over, each once in a tick: a stream tells no more of them."""
     ended, buyer = threading.Event(), shop.person()
 
     def change() -> None:
-        while not ended.is_set():
+        while not ended.wait(TICK_S):
             held = buyer.reserve(event.id, ticket_type_id=event.general, quantity=1)
             assert held.status_code in DECIDED_OR_NOT, held.text
+            ended.wait(TICK_S)
             given_back = buyer.call("DELETE", f"/v1/reservations/{held.json()['id']}")
             assert given_back.status_code in DECIDED_OR_NOT, given_back.text
 
