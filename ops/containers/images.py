@@ -29,8 +29,8 @@ PREFIX = "circle.local/"
 PRODUCT = sbom.IMAGE
 DEFINITIONS = Path(__file__).with_name("stand_ins.yaml")
 SOURCES = Path(__file__).with_name("stand_ins")
-STAGE = "${STAGE:?}"  # in the definitions: where contexts are prepared
 SUITES = ("bookworm", "trixie")  # Python 3.11 is Debian's own in the first; Redis 8 and OpenJDK 21 are in the second
+APP, FULL = "app", "full"  # profiles of compose.yaml
 LEFT_OUT = ("./proc/*", "./sys/*", "./dev/*", "./var/lib/apt/lists/*", "./var/cache/apt/*", "./usr/share/doc/*",
             "./usr/share/man/*", "./usr/share/locale/*")  # fmt: skip
 # Without the clients of clouds, of which compose.yaml needs none: they are most of what is compiled.
@@ -61,6 +61,19 @@ def build_for_product(engine: Engine, say: Callable[[str], None]) -> None:
     build_product(engine, say)
 
 
+def build_for_app(engine: Engine, say: Callable[[str], None]) -> None:
+    """Builds the stand-ins that the profile `app` of compose.yaml needs, where one is missing, and compose.
+
+    The first time takes some minutes. Raises `ServiceUnreachable` where this machine lacks a program for it.
+    """
+    absent = {_contexts()[image] for image in images_of(APP) - _there(engine)}
+    for name in STAGES:
+        if name in absent:
+            _stand_in(engine, name, say)
+    say("docker compose: it is built, where it is no plugin")
+    engines.compose_command()
+
+
 def build_product(engine: Engine, say: Callable[[str], None], *, root: Path = ROOT, tag: str = PRODUCT) -> None:
     """Builds the product's image from the tree at `root`, on the stand-ins for Python."""
     say(f"{tag}: its image is built")
@@ -72,16 +85,23 @@ def why_no_base() -> str | None:
     return None if shutil.which("debootstrap") else "debootstrap is not installed (Debian: debootstrap)"
 
 
-def why_no_stack(engine: Engine) -> str | None:
-    """Why the stack cannot be started: which stand-ins there are not, and what makes them. None when all are there."""
-    absent = missing(engine)
+def why_no_stack(engine: Engine, profile: str = FULL) -> str | None:
+    """Why a profile of compose.yaml cannot be started: which of its stand-ins there are not, and what makes them."""
+    absent = sorted(images_of(profile) - _there(engine))
     return f"`make images` has not built {', '.join(absent)}" if absent else None
 
 
-def missing(engine: Engine) -> list[str]:
-    """The stand-ins that have not been built."""
-    wanted = {one["image"] for one in _definitions().values()}
-    return sorted(wanted - _there(engine))
+def images_of(profile: str) -> set[str]:
+    """The stand-ins that a profile of compose.yaml needs, and those below the product's image."""
+    services: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    started = [one for one in services.values() if profile in one.get("profiles", [profile])]
+    named = {one["image"].replace("${CIRCLE_IMAGES:-}", PREFIX) for one in started}
+    return {image for image, context in _contexts().items() if image in named or context == "python"}
+
+
+def _contexts() -> dict[str, str]:
+    """What each stand-in is made of: the name of a stage by its image."""
+    return {one["image"]: one["build"]["context"].rpartition("/")[2] for one in _definitions().values()}
 
 
 def _there(engine: Engine) -> set[str]:
@@ -103,7 +123,7 @@ def _stand_in(engine: Engine, name: str, say: Callable[[str], None]) -> None:
     readable(context)
     for definition in _definitions().values():
         build = definition["build"]
-        if build["context"] != f"{STAGE}/{name}":
+        if _contexts()[definition["image"]] != name:
             continue
         _debian(engine, build["args"]["DEBIAN"].rpartition(":")[2], say)
         say(f"{definition['image']}: it is built")

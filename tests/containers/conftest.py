@@ -39,8 +39,16 @@ def whole_engine(engine: Engine) -> Engine:
     return engine
 
 
+@pytest.fixture(scope="session")
+def app_engine(engine: Engine) -> Engine:
+    """The same, with the stand-ins for the services of the profile `app`."""
+    if (why := images.why_no_stack(engine, images.APP)) is not None:
+        pytest.skip(why)
+    return engine
+
+
 @pytest.fixture(scope="module")
-def stack(whole_engine: Engine) -> Iterator[ComposeStack]:
-    """The platform of compose.yaml, healthy, for one module."""
-    with compose_stack(whole_engine, PROJECT) as running:
+def stack(app_engine: Engine) -> Iterator[ComposeStack]:
+    """The platform of compose.yaml, healthy, for one module: its profile `app`."""
+    with compose_stack(app_engine, PROJECT) as running:
         yield running

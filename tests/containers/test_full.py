@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from ops.containers.engine import Engine
 from ops.run.services.process import wait_for
 from schemas.codec import own_schemas
 from tests.harness.compose_stack import REGISTRY, ComposeStack, Drop
@@ -14,7 +15,7 @@ JOBS = {"api", "dataflows"}
 
 
 @pytest.fixture(scope="module")
-def full(stack: ComposeStack) -> ComposeStack:
+def full(whole_engine: Engine, stack: ComposeStack) -> ComposeStack:  # the stand-ins of the whole profile are there
     """The stack with its tools and its monitoring."""
     stack.profile = "full"
     stack.up()

@@ -41,6 +41,12 @@ def test_one_variable_chooses_where_an_image_comes_from(name: str) -> None:
     assert COMPOSE[name]["image"].startswith(HUB)
 
 
+def test_a_profile_needs_the_stand_ins_of_its_own_services() -> None:
+    needed = {STAND_INS[name]["image"] for name in ("python", "python-full", "kafka", "postgres", "redis", "mailpit")}
+    assert images.images_of(images.APP) == needed
+    assert images.images_of(images.FULL) == {one["image"] for one in STAND_INS.values()}
+
+
 def test_tests_that_start_containers_take_the_images_of_compose() -> None:
     named = {one["image"].removeprefix(HUB) for one in COMPOSE.values()}
     assert {containers.KAFKA_IMAGE, containers.POSTGRES_IMAGE, containers.REDIS_IMAGE} < named
