@@ -105,6 +105,7 @@ async def test_nobody_waits_for_an_acknowledgement_that_has_failed(settings: Set
     writer.close()
 
 
+@pytest.mark.timeout(method="thread")  # uvloop drops what the handler of a signal raises
 @pytest.mark.parametrize("poll_s", [0.0, 0.001])
 def test_the_loop_of_the_api_takes_many_hurried_requests(
     settings: Settings, key: Key, monkeypatch: pytest.MonkeyPatch, poll_s: float

@@ -152,6 +152,7 @@ async def test_a_redis_that_is_silent_counts_as_lost(
         await heard.until(lambda: heard.connections == 2)
 
 
+@pytest.mark.timeout(method="thread")  # uvloop drops what the handler of a signal raises
 def test_a_connection_that_ends_at_any_moment_is_made_again(
     settings: Settings, stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
