@@ -27,7 +27,7 @@ from connectors.errors import ServiceUnreachable
 from connectors.kafka import METADATA_TIMEOUT_S, committed_offsets, consumer, partition_count
 from connectors.log_reader import stamp_of
 from connectors.postgres import Connection, Database
-from connectors.settings import Settings
+from connectors.settings import FETCH_WAIT_MS_DEFAULT, Settings
 from connectors.sql_files import queries
 from pipelines.monitoring.broker_clocks import BrokerClocks
 from pipelines.monitoring.lag_trend import LagTrends, Trend
@@ -97,8 +97,8 @@ class Survey:
         self._database = database
         self._groups = {group: consumer(settings, group=group) for group in COMMITTING}
         self._reader = consumer(settings, group=None, **{"enable.partition.eof": True})
-        # It follows the dead letters for good, so it asks the broker as seldom as a flow does.
-        patience = {"fetch.wait.max.ms": settings.kafka_fetch_wait_ms}
+        # It follows the dead letters for good, and takes them once in a look: on no broker need it ask more often.
+        patience = {"fetch.wait.max.ms": max(FETCH_WAIT_MS_DEFAULT, settings.kafka_fetch_wait_ms)}
         self._letters = consumer(settings, group=None, **{"enable.partition.eof": True}, **patience)
         self._counts: dict[str, int] = {}
         self._trends = LagTrends()
