@@ -9,17 +9,28 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from time import monotonic
 
 from api.reads.feeds import Feeds
 from api.reads.seat_sections import SeatSection
 from schemas.ids import TicketTypeId
 
-FEED_TICK_S = 0.2  # with the reading's own time, news come at least every 250 ms
+FEED_TICK_S = 0.15  # less than the tick of a stream: each look of a lone watcher reads, and many share a reading
 FEED_PART_MAX = 0.05  # of the time, for one event
 CHANGES_KEPT = 16  # of one picture: slow watchers differ in their last one
 
 Changes = dict[TicketTypeId, list[tuple[int, str]]]
+"""By section: runs of letters that differ, with the index of their first seat."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Since:
+    """What has changed since an earlier picture, and its texts by the sections that a watcher sees."""
+
+    earlier: SeatPicture  # it is held, so that its id stays its own
+    changes: Changes
+    texts: dict[tuple[TicketTypeId, ...], str] = field(default_factory=dict)
 
 
 class SeatPicture:
@@ -29,21 +40,32 @@ class SeatPicture:
         self.sections = {one.ticket_type_id: one for one in sections}
         self.hidden = hidden
         self.layout = [(one.ticket_type_id, one.name, one.rows, one.seats_per_row) for one in sections]
-        self._changes: OrderedDict[int, tuple[SeatPicture, Changes]] = OrderedDict()
+        self._changes: OrderedDict[int, _Since] = OrderedDict()
 
-    def changes_since(self, earlier: SeatPicture) -> Changes | None:
-        """By section: runs of letters that differ, with the index of their first seat. None for another layout."""
+    def text_since(
+        self, earlier: SeatPicture, seen: tuple[TicketTypeId, ...], text_of: Callable[[Changes], str]
+    ) -> str | None:
+        """The text of the changes in the sections `seen`, made once for all watchers who see these; "" without changes.
+        None for another layout."""
         if earlier.layout != self.layout or earlier.hidden != self.hidden:
             return None
+        since = self._since(earlier)
+        text = since.texts.get(seen)
+        if text is None:
+            shown = {key: since.changes[key] for key in seen if key in since.changes}
+            text = since.texts[seen] = text_of(shown) if shown else ""
+        return text
+
+    def _since(self, earlier: SeatPicture) -> _Since:
         known = self._changes.get(id(earlier))
         if known is not None:
-            return known[1]
+            return known
         changes = {key: runs(earlier.sections[key].letters, one.letters) for key, one in self.sections.items()}
-        changes = {key: found for key, found in changes.items() if found}
-        self._changes[id(earlier)] = earlier, changes  # holds the picture, so that its id stays its own
+        since = _Since(earlier, {key: found for key, found in changes.items() if found})
+        self._changes[id(earlier)] = since
         if len(self._changes) > CHANGES_KEPT:
             self._changes.popitem(last=False)
-        return changes
+        return since
 
     def is_as(self, other: SeatPicture) -> bool:
         """Whether both show the same."""

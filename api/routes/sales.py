@@ -15,10 +15,10 @@ from api.fairness.owner import Lane
 from api.http.problem import Problem
 from api.http.reasons import for_reason
 from api.http.routing import Call, json
-from api.http.streaming import HEADERS, HEARTBEAT, HELLO, is_open, rest_s
+from api.http.streaming import HEADERS, HEARTBEAT, HELLO, TICK_S, StreamPace, is_open
 from api.reads.availability import availability_of
 from api.reads.events import organized, visible
-from api.reads.seat_feeds import SeatPicture
+from api.reads.seat_feeds import Changes, SeatPicture
 from api.reads.seats_now import picture_of
 from api.reads.visibility import Sight, sight
 from api.shapes.console import (
@@ -75,19 +75,20 @@ async def seat_stream(call: Call, event_id: EventId) -> HTTPResponse | None:
         response = await call.request.respond(content_type="text/event-stream", headers=HEADERS)
         await response.send(HELLO)
         sent: SeatPicture | None = None
+        pace = StreamPace()
         while is_open(call) and not call.is_head:
-            began = monotonic()
             try:
                 reading = await deps.seat_feeds.get(event_id, lambda: picture_of(deps, event_id), position)
             except Problem:  # Redis or PostgreSQL is away, or busy: the stream stays open
-                await asyncio.sleep(rest_s(monotonic() - began))
+                await asyncio.sleep(pace.rest_s(monotonic()))
                 continue
             message = _message(reading.value, sent, eyes)
             sent = reading.value
             if message:
                 await response.send(message)
             due_s = min(deps.seat_feeds.due_s(reading), REST_S_MAX)
-            await asyncio.sleep(max(due_s, rest_s(monotonic() - began)))
+            is_large = due_s > TICK_S  # its map is read less often than a stream looks
+            await asyncio.sleep(pace.rest_s(monotonic(), at_least_s=due_s if is_large else 0.0))
             # A picture that another watcher has read earlier may lack a change that is known already.
             if not message and not await deps.watermarks.wait(partition, reading.position + 1, HEARTBEAT_S, ask=False):
                 await response.send(HEARTBEAT)
@@ -99,11 +100,10 @@ def _message(picture: SeatPicture, sent: SeatPicture | None, eyes: Sight) -> str
     """The next message of a stream; "" without news."""
     if picture is sent:
         return ""
-    seen = [key for key in picture.sections if eyes.sees(key, picture.hidden[key])]
-    changes = None if sent is None else picture.changes_since(sent)
+    seen = tuple([key for key in picture.sections if eyes.sees(key, picture.hidden[key])])
+    changes = None if sent is None else picture.text_since(sent, seen, _changes)
     if changes is not None:
-        shown = {key: changes[key] for key in seen if key in changes}
-        return _event("changes", SeatChangesOut(shown)) if shown else ""
+        return changes
     sections = [
         SeatLettersOut(
             ticket_type_id=one.ticket_type_id,
@@ -115,6 +115,10 @@ def _message(picture: SeatPicture, sent: SeatPicture | None, eyes: Sight) -> str
         for one in map(picture.sections.__getitem__, seen)
     ]
     return _event("map", SeatMapOut(sections))
+
+
+def _changes(shown: Changes) -> str:
+    return _event("changes", SeatChangesOut(shown))
 
 
 def _event(name: str, data: msgspec.Struct) -> str:

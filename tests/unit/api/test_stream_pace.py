@@ -6,19 +6,9 @@ from itertools import pairwise
 
 import pytest
 
-from api.http.streaming import EARLY_S, REST_S, TICK_S, StreamPace, rest_s
+from api.http.streaming import EARLY_S, REST_S, TICK_S, StreamPace
 
 NEWS_S_MAX = 0.25  # the promise to a watcher
-
-
-@pytest.mark.parametrize("used_s", [0.0, 0.01, 0.05, 0.1, 0.15, 0.199])
-def test_the_time_of_a_look_does_not_lengthen_the_pause_between_two_news(used_s: float) -> None:
-    assert used_s + rest_s(used_s) <= NEWS_S_MAX
-    assert used_s + rest_s(used_s) >= TICK_S
-
-
-def test_a_stream_that_is_late_looks_again_soon_and_still_rests() -> None:
-    assert rest_s(0.3) == rest_s(3.0) == REST_S > 0
 
 
 @pytest.mark.parametrize("late_s", [0.0, 0.02, 0.1])
@@ -37,6 +27,17 @@ def test_a_timer_that_is_a_little_early_makes_no_look_more() -> None:
     pace, now = StreamPace(), 1_000.0
     now += pace.rest_s(now) - EARLY_S / 2
     assert pace.rest_s(now) == pytest.approx(TICK_S + EARLY_S / 2)
+
+
+@pytest.mark.parametrize("at_least_s", [0.01, 0.2, 0.73])
+def test_a_stream_that_has_to_wait_longer_looks_at_its_first_moment_after_that(at_least_s: float) -> None:
+    pace, now = StreamPace(), 1_000.0
+    now += pace.rest_s(now)  # the first look may be later than the moment, the second is at it
+    now += pace.rest_s(now)
+    rest_s = pace.rest_s(now, at_least_s=at_least_s)
+    assert at_least_s + REST_S <= rest_s <= at_least_s + TICK_S + EARLY_S
+    after_its_moment_s = rest_s % TICK_S
+    assert after_its_moment_s <= REST_S or after_its_moment_s == pytest.approx(TICK_S)
 
 
 def test_streams_that_one_message_wakes_look_again_at_different_moments() -> None:

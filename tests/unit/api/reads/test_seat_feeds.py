@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.reads.seat_feeds import FEED_PART_MAX, FEED_TICK_S, SeatFeeds, SeatPicture, runs
+from api.reads.seat_feeds import FEED_PART_MAX, FEED_TICK_S, Changes, SeatFeeds, SeatPicture, runs
 from api.reads.seat_sections import SeatSection
 from schemas.ids import EventId, TicketTypeId
 
 EVENT, STALLS, BOXES = EventId("e"), TicketTypeId("stalls"), TicketTypeId("boxes")
+ALL = (STALLS, BOXES)
 letters = st.text("hsx.b", min_size=1, max_size=60)
 
 
@@ -42,14 +43,30 @@ def test_a_watcher_who_applies_the_changes_has_the_map(before: str, data: st.Dat
 
 def test_a_slow_watcher_gets_all_changes_in_one_message() -> None:
     first, second, third = picture("...."), picture("h..."), picture("s..h", "x.")
-    assert second.changes_since(first) == {STALLS: [(0, "h")]}
-    assert third.changes_since(second) == {STALLS: [(0, "s"), (3, "h")], BOXES: [(0, "x")]}
-    assert third.changes_since(first) == {STALLS: [(0, "s"), (3, "h")], BOXES: [(0, "x")]}
+    assert second.text_since(first, ALL, str) == str({STALLS: [(0, "h")]})
+    both = str({STALLS: [(0, "s"), (3, "h")], BOXES: [(0, "x")]})
+    assert third.text_since(second, ALL, str) == third.text_since(first, ALL, str) == both
+
+
+def test_who_sees_the_same_shares_a_text_and_no_text_has_a_section_that_its_watcher_does_not_see() -> None:
+    first, second, made = picture("...."), picture("h...", "x."), list[Changes]()
+
+    def text_of(changes: Changes) -> str:
+        made.append(changes)
+        return str(changes)
+
+    for seen in (ALL, ALL, (STALLS,), (STALLS,)):
+        assert (BOXES in str(second.text_since(first, seen, text_of))) == (seen == ALL)
+    assert made == [{STALLS: [(0, "h")], BOXES: [(0, "x")]}, {STALLS: [(0, "h")]}]
+
+
+def test_who_sees_no_section_that_changed_gets_no_text() -> None:
+    assert picture("h...").text_since(picture("...."), (BOXES,), str) == ""
 
 
 @pytest.mark.parametrize("other", [picture("....."), picture("....", hidden=True)])
 def test_another_layout_is_sent_whole(other: SeatPicture) -> None:
-    assert other.changes_since(picture("....")) is None
+    assert other.text_since(picture("...."), ALL, str) is None
 
 
 class Clock:
@@ -91,7 +108,7 @@ async def test_a_reading_begins_a_tick_after_the_last_one_began() -> None:
     clock.now = began + FEED_TICK_S - 0.001
     assert feeds.due_s(first) == pytest.approx(0.001, rel=0.01)
     assert (await feeds.get(EVENT, read, lambda: 0)) is first
-    clock.now = began + FEED_TICK_S + 0.001  # read in 10 ms, which is its share of the time
+    clock.now = began + FEED_TICK_S + 0.001  # the reading took no more than its share of the time
     assert (await feeds.get(EVENT, read, lambda: 0)).value is not first.value
 
 
