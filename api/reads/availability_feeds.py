@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from api.reads.feeds import Feeds
 from api.shapes.events import AvailabilityOut, EventAvailabilityOut
+from connectors.period import Period
 
 SHARED_S = 0.04  # watchers who look within it share a reading
-SHARED_PART_MAX = 1.0  # of the time: a reading is one short query
+PERIOD = Period(least_s=SHARED_S, part_max=1.0)  # a reading is one short query
 
 
 class SeenAvailability(NamedTuple):
@@ -37,4 +38,4 @@ class AvailabilityFeeds(Feeds[WatchedAvailability]):
     """The last availability of each watched event. One per process, for its event loop."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
-        super().__init__(tick_s=SHARED_S, part_max=SHARED_PART_MAX, clock=clock)
+        super().__init__(PERIOD, clock)

@@ -1,9 +1,7 @@
 """What many watch, by event: one reading for all watchers of a moment.
 
-Guarantee: an event is read at most every `tick_s`, and at most `part_max` of the time. Both count from the beginning of
-one reading to that of the next. One slow reading does not count, as when the process was busy for a moment: the quicker
-one of the last two does. A reading has the position at which it began, so a watcher knows whether it lacks a change.
-The last readings of FEEDS_MAX events are kept.
+Guarantee: the readings of an event keep the feed's `Period`. A reading has the position at which it began, so a watcher
+knows whether it lacks a change. The last readings of FEEDS_MAX events are kept.
 """
 
 from __future__ import annotations
@@ -15,6 +13,7 @@ from time import monotonic
 from typing import Generic, TypeVar
 
 from api.fairness.shared_fetch import SharedFetch
+from connectors.period import Period
 from schemas.ids import EventId
 
 FEEDS_MAX = 100
@@ -36,8 +35,8 @@ class Reading(Generic[T]):
 class Feeds(Generic[T]):
     """The last reading of each watched event. One per process, for its event loop."""
 
-    def __init__(self, *, tick_s: float, part_max: float, clock: Callable[[], float] = monotonic) -> None:
-        self._tick_s, self._part_max, self._clock = tick_s, part_max, clock
+    def __init__(self, period: Period, clock: Callable[[], float] = monotonic) -> None:
+        self._period, self._clock = period, clock
         self._readings: OrderedDict[EventId, Reading[T]] = OrderedDict()
         self._fetches: SharedFetch[Reading[T]] = SharedFetch()
 
@@ -65,10 +64,10 @@ class Feeds(Generic[T]):
             return known  # read while this call waited
         value = await read()
         took_s = self._clock() - began
-        counted_s = took_s
+        before_s = took_s
         if known is not None:
-            value, counted_s = self._after(known.value, value), min(known.took_s, took_s)
-        reading = Reading(value, at, took_s, began + max(self._tick_s, counted_s / self._part_max))
+            value, before_s = self._after(known.value, value), known.took_s
+        reading = Reading(value, at, took_s, began + self._period.after_s(took_s, before_s))
         self._readings[event_id] = reading
         self._readings.move_to_end(event_id)
         if len(self._readings) > FEEDS_MAX:

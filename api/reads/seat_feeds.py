@@ -1,8 +1,7 @@
 """Seat maps that are watched: one reading for all watchers of an event, and the changes since a watcher's last message.
 
-Guarantee: a feed reads an event's seats at most every FEED_TICK_S, and takes at most FEED_PART_MAX of the time for it
-(`api.reads.feeds`). A watcher has no queue: its next message holds all changes since its last one, so a slow watcher
-gets fewer, larger messages.
+Guarantee: a feed reads an event's seats as PERIOD allows. A watcher has no queue: its next message holds all changes
+since its last one, so a slow watcher gets fewer, larger messages.
 """
 
 from __future__ import annotations
@@ -14,10 +13,13 @@ from time import monotonic
 
 from api.reads.feeds import Feeds
 from api.reads.seat_sections import SeatSection
+from connectors.period import Period
 from schemas.ids import TicketTypeId
 
-FEED_TICK_S = 0.15  # less than the tick of a stream: each look of a lone watcher reads, and many share a reading
-FEED_PART_MAX = 0.05  # of the time, for one event
+PERIOD = Period(
+    least_s=0.15,  # less than the tick of a stream: each look of a lone watcher reads, and many share a reading
+    part_max=0.05,  # for one event
+)
 CHANGES_KEPT = 16  # of one picture: slow watchers differ in their last one
 
 Changes = dict[TicketTypeId, list[tuple[int, str]]]
@@ -80,7 +82,7 @@ class SeatFeeds(Feeds[SeatPicture]):
     """The last picture of each watched event. One per process, for its event loop."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
-        super().__init__(tick_s=FEED_TICK_S, part_max=FEED_PART_MAX, clock=clock)
+        super().__init__(PERIOD, clock)
 
     def _after(self, known: SeatPicture, found: SeatPicture) -> SeatPicture:
         if known.is_as(found):

@@ -1,7 +1,6 @@
 """Sell-through, money and open holds from the rows. Figures only: the log decides, the rows follow it.
 
-The queries read all held reservations and valid tickets of events that are not over. So they run at most as often that
-they take PART_MAX of the time. A single slow survey, as on a machine that was busy for a moment, does not count.
+The queries read all held reservations and valid tickets of events that are not over. So they run as PERIOD allows.
 """
 
 from __future__ import annotations
@@ -11,12 +10,12 @@ from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
+from connectors.period import Period
 from connectors.postgres import Connection, Database
 from connectors.sql_files import queries
 from schemas.ids import EventId
 
-EVERY_S = 10.0
-PART_MAX = 0.01  # of PostgreSQL's time
+PERIOD = Period(least_s=10.0, part_max=0.01)  # of PostgreSQL's time
 EVENTS_COUNTED_MAX = 5_000  # the next events to begin; more than a platform has on sale at once
 EVENTS_SHOWN_MAX = 20  # series of one metric: those that sell most
 
@@ -65,7 +64,7 @@ class SalesSurvey:
         if self._last is None or began >= self._due:
             self._last = self._database.run(lambda connection: sales(connection, now_us), readonly=True)
             before_s, self._took_s = self._took_s, time.monotonic() - began
-            self._due = began + max(EVERY_S, min(before_s, self._took_s) / PART_MAX)
+            self._due = began + PERIOD.after_s(self._took_s, before_s)
         return self._last
 
 

@@ -30,6 +30,7 @@ ONE_HOME = {
     "DAY_S": "schemas/ids.py",
     "CLOCKS_APART_MS": "connectors/clock.py",
     "Backoff": "connectors/backoff.py",
+    "Period": "connectors/period.py",
     "US_PER_S": "schemas/ids.py",
     "US_PER_MS": "schemas/ids.py",
     "NS_PER_US": "connectors/clock.py",

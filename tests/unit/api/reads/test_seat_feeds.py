@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.reads.seat_feeds import FEED_PART_MAX, FEED_TICK_S, Changes, SeatFeeds, SeatPicture, runs
+from api.reads.seat_feeds import PERIOD, Changes, SeatFeeds, SeatPicture, runs
 from api.reads.seat_sections import SeatSection
 from schemas.ids import EventId, TicketTypeId
 
@@ -96,19 +96,19 @@ async def test_all_watchers_share_one_reading() -> None:
     got = await asyncio.gather(*(feeds.get(EVENT, read, lambda: 0) for _ in range(1_000)))
     assert len({id(one) for one in got}) == 1
     assert len(found) == 2
-    clock.now += FEED_TICK_S
+    clock.now += PERIOD.least_s
     assert (await feeds.get(EVENT, read, lambda: 0)).value is not got[0].value
 
 
 async def test_a_reading_begins_a_tick_after_the_last_one_began() -> None:
     clock, found = Clock(), [picture("."), picture("h")]
     feeds = SeatFeeds(clock)
-    read = reader(clock, FEED_TICK_S * FEED_PART_MAX, found)
+    read = reader(clock, PERIOD.least_s * PERIOD.part_max, found)
     began, first = clock.now, await feeds.get(EVENT, read, lambda: 0)
-    clock.now = began + FEED_TICK_S - 0.001
+    clock.now = began + PERIOD.least_s - 0.001
     assert feeds.due_s(first) == pytest.approx(0.001, rel=0.01)
     assert (await feeds.get(EVENT, read, lambda: 0)) is first
-    clock.now = began + FEED_TICK_S + 0.001  # the reading took no more than its share of the time
+    clock.now = began + PERIOD.least_s + 0.001  # the reading took no more than its share of the time
     assert (await feeds.get(EVENT, read, lambda: 0)).value is not first.value
 
 
@@ -128,7 +128,7 @@ async def test_a_large_map_is_read_as_often_as_its_share_of_the_time_allows() ->
     feeds = SeatFeeds(clock)
     read = reader(clock, 0.2, found)
     first = await feeds.get(EVENT, read, lambda: 0)
-    clock.now += 0.2 / FEED_PART_MAX - 0.2 - 0.1
+    clock.now += 0.2 / PERIOD.part_max - 0.2 - 0.1
     assert await feeds.get(EVENT, read, lambda: 0) is first
     clock.now += 0.2
     assert (await feeds.get(EVENT, read, lambda: 0)).value is not first.value

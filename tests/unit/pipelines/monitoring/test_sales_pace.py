@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from pipelines.monitoring import sales
-from pipelines.monitoring.sales import EVERY_S, PART_MAX, HoldCounts, Sales, SalesSurvey
+from pipelines.monitoring.sales import PERIOD, HoldCounts, Sales, SalesSurvey
 
 if TYPE_CHECKING:
     from connectors.postgres import Database
@@ -47,15 +47,15 @@ def surveys(monkeypatch: pytest.MonkeyPatch, *took_s: float) -> list[float]:
 
 def test_quick_surveys_are_made_every_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     for between in surveys(monkeypatch, 0.01, 0.01, 0.01, 0.01):
-        assert EVERY_S <= between < EVERY_S + 2 * LOOK_S
+        assert PERIOD.least_s <= between < PERIOD.least_s + 2 * LOOK_S
 
 
 def test_one_slow_survey_delays_none(monkeypatch: pytest.MonkeyPatch) -> None:
     for between in surveys(monkeypatch, 2.0, 0.01, 3.0, 0.01, 0.01):
-        assert between < EVERY_S + 2 * LOOK_S
+        assert between < PERIOD.least_s + 2 * LOOK_S
 
 
 def test_surveys_that_all_take_long_take_a_small_part_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     first, *others = surveys(monkeypatch, 0.5, 0.5, 0.5, 0.5)
-    assert first < EVERY_S + 2 * LOOK_S
-    assert all(between >= 0.5 / PART_MAX for between in others)
+    assert first < PERIOD.least_s + 2 * LOOK_S
+    assert all(between >= 0.5 / PERIOD.part_max for between in others)
