@@ -86,9 +86,15 @@ def why_no_base() -> str | None:
 
 
 def why_no_stack(engine: Engine, profile: str = FULL) -> str | None:
-    """Why a profile of compose.yaml cannot be started: which of its stand-ins there are not, and what makes them."""
+    """Why a profile of compose.yaml cannot be started: the stand-ins that are missing, or why compose is."""
     absent = sorted(images_of(profile) - _there(engine))
-    return f"`make images` has not built {', '.join(absent)}" if absent else None
+    if absent:
+        return f"`make images` has not built {', '.join(absent)}"
+    try:
+        engines.compose_command()
+    except ServiceUnreachable as error:
+        return str(error)
+    return None
 
 
 def images_of(profile: str) -> set[str]:

@@ -43,7 +43,7 @@ def main(command: list[str]) -> int:
         return 0
     except DockerFailed as error:
         print(error, file=sys.stderr)
-        print(f"{STARTED}the image was not built")
+        print(f"{STARTED}an image was not built")
         return 1
 
 
