@@ -16,7 +16,7 @@ HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 HELLO = "retry: 2000\n: connected\n\n"
 HEARTBEAT = ": heartbeat\n\n"
 TICK_S = 0.2  # from one look of a stream to its next: with a look's own time, news come at least every 250 ms
-REST_S = 0.05  # after a look that ends just before the next moment: streams leave time to everything else
+REST_S = 0.05  # after a look, also one that ends just before the next moment: the rest of the process has its turn
 EARLY_S = 0.005  # a timer may be early by less
 GOLDEN = 0.618033988749895  # the parts of its multiples after the point are spread evenly over 0 to 1
 
@@ -60,11 +60,14 @@ class StreamPace:
     def __init__(self) -> None:
         self._moment_s = next(_streams) * GOLDEN % 1 * TICK_S
 
-    def rest_s(self, now: float, *, at_least_s: float = 0.0) -> float:
-        """How long the stream rests after a look that ends at `now`, in seconds of one clock: to its next moment, or to
-        the first one `at_least_s` later."""
-        left_s = (self._moment_s - now - at_least_s) % TICK_S
-        return at_least_s + max(REST_S, left_s if left_s > EARLY_S else left_s + TICK_S)
+    def rest_s(self, now: float) -> float:
+        """How long the stream rests after a look that ends at `now`, in seconds of one clock."""
+        left_s = (self._moment_s - now) % TICK_S
+        return max(REST_S, left_s if left_s > EARLY_S else left_s + TICK_S)
+
+    def rest_until_s(self, due_s: float) -> float:
+        """How long it rests where the next news are due in `due_s`: that long, and up to REST_S more of its own."""
+        return due_s + self._moment_s / TICK_S * REST_S
 
 
 _streams = count()

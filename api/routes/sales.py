@@ -87,8 +87,8 @@ async def seat_stream(call: Call, event_id: EventId) -> HTTPResponse | None:
             if message:
                 await response.send(message)
             due_s = min(deps.seat_feeds.due_s(reading), REST_S_MAX)
-            is_large = due_s > TICK_S  # its map is read less often than a stream looks
-            await asyncio.sleep(pace.rest_s(monotonic(), at_least_s=due_s if is_large else 0.0))
+            # A large map is read less often than a stream looks.
+            await asyncio.sleep(pace.rest_until_s(due_s) if due_s > TICK_S else pace.rest_s(monotonic()))
             # A picture that another watcher has read earlier may lack a change that is known already.
             if not message and not await deps.watermarks.wait(partition, reading.position + 1, HEARTBEAT_S, ask=False):
                 await response.send(HEARTBEAT)

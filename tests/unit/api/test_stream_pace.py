@@ -29,15 +29,13 @@ def test_a_timer_that_is_a_little_early_makes_no_look_more() -> None:
     assert pace.rest_s(now) == pytest.approx(TICK_S + EARLY_S / 2)
 
 
-@pytest.mark.parametrize("at_least_s", [0.01, 0.2, 0.73])
-def test_a_stream_that_has_to_wait_longer_looks_at_its_first_moment_after_that(at_least_s: float) -> None:
-    pace, now = StreamPace(), 1_000.0
-    now += pace.rest_s(now)  # the first look may be later than the moment, the second is at it
-    now += pace.rest_s(now)
-    rest_s = pace.rest_s(now, at_least_s=at_least_s)
-    assert at_least_s + REST_S <= rest_s <= at_least_s + TICK_S + EARLY_S
-    after_its_moment_s = rest_s % TICK_S
-    assert after_its_moment_s <= REST_S or after_its_moment_s == pytest.approx(TICK_S)
+def test_streams_whose_news_come_rarely_look_one_after_the_other_and_each_as_late_as_before() -> None:
+    paces = [StreamPace() for _ in range(1_000)]
+    rests = sorted(pace.rest_until_s(0.7) for pace in paces)
+    assert 0.7 <= rests[0] < 0.701
+    assert 0.7 + REST_S - 0.001 < rests[-1] <= 0.7 + REST_S
+    assert max(after - before for before, after in pairwise(rests)) < 0.001
+    assert [pace.rest_until_s(1.5) - pace.rest_until_s(0.7) for pace in paces] == pytest.approx([0.8] * 1_000)
 
 
 def test_streams_that_one_message_wakes_look_again_at_different_moments() -> None:
