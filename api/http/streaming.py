@@ -15,7 +15,7 @@ from connectors import logs
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 HELLO = "retry: 2000\n: connected\n\n"
 HEARTBEAT = ": heartbeat\n\n"
-TICK_S = 0.2  # from one look of a stream to its next: with a look's own time, news come at least every 250 ms
+TICK_S = 0.18  # from one look of a stream to its next: a look may be 70 ms late, and news still come every 250 ms
 REST_S = 0.05  # after a look, also one that ends just before the next moment: the rest of the process has its turn
 EARLY_S = 0.005  # a timer may be early by less
 GOLDEN = 0.618033988749895  # the parts of its multiples after the point are spread evenly over 0 to 1
