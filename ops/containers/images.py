@@ -66,7 +66,8 @@ def build_for_app(engine: Engine, say: Callable[[str], None]) -> None:
 
     The first time takes some minutes. Raises `ServiceUnreachable` where this machine lacks a program for it.
     """
-    absent = {_contexts()[image] for image in images_of(APP) - _there(engine)}
+    contexts = _contexts()
+    absent = {contexts[image] for image in images_of(APP) - _there(engine)}
     for name in STAGES:
         if name in absent:
             _stand_in(engine, name, say)
@@ -86,7 +87,7 @@ def why_no_base() -> str | None:
 
 
 def why_no_stack(engine: Engine, profile: str = FULL) -> str | None:
-    """Why a profile of compose.yaml cannot be started: the stand-ins that are missing, or why compose is."""
+    """Why a profile of compose.yaml cannot be started: absent stand-ins, or why compose cannot be built."""
     absent = sorted(images_of(profile) - _there(engine))
     if absent:
         return f"`make images` has not built {', '.join(absent)}"
