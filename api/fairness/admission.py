@@ -7,6 +7,8 @@ Guarantees, for each gate of a process:
 - Users take turns in line, and no user and no network has more than its share of the gate (`api.fairness.shares`).
 - A refusal says when its user's turn comes: at the rate of decisions, after all who were refused before. From then on
   the user goes before everybody who asked later, and a full line gives up its latest request for an earlier one.
+- A worker may have become slower since. So a user whose turn has come waits as long as what goes on with a sale, in a
+  line that does not shrink.
 - A retry before that moment gains nothing: it is refused with the remaining time, and changes nothing.
 - What goes on with a sale (a payment, a release, a change of a hold) has places of its own, is first in line and waits
   longer there: ADMISSION_HOLD_S. The door is never refused.
@@ -172,11 +174,11 @@ class PartitionGate:
                 raise _too_early(known.until - now)
             self._returns.kept()
         try:
-            turn = self._ask(who, known.rank if known is not None else None)
+            turn = self._ask(who, known)
         except Full as full:
             raise self._refuse(name, full, begins=begins) from None
         if turn.state == WAITING:
-            await self._wait(turn, ADMISSION_PATIENCE_S if begins else ADMISSION_HOLD_S)
+            await self._wait(turn, ADMISSION_PATIENCE_S if begins and known is None else ADMISSION_HOLD_S)
             if turn.state != IN:
                 raise self._refuse(name, Full(Why.ALL, turn.rank), begins=begins)
         if known is not None:
@@ -227,9 +229,10 @@ class PartitionGate:
         if self.control.adjusted(now, len(self._undecided), oldest_s):
             self._let_in(self.line.resize(self._share.scaled(self.control.limit)))
 
-    def _ask(self, who: Who, rank: int | None) -> Turn:
+    def _ask(self, who: Who, known: _Refusal | None) -> Turn:
+        rank, invited = (None, False) if known is None else (known.rank, True)
         try:
-            return self.line.ask(who, rank)
+            return self.line.ask(who, rank, invited=invited)
         except Full as full:
             later = self.line.last_after(who.lane, full) if full.why is not Why.USER else None
             if later is None:
@@ -237,7 +240,7 @@ class PartitionGate:
             self._let_in(self.line.leave(later))
             if later.future is not None and not later.future.done():
                 later.future.set_result(None)
-            return self.line.ask(who, full.rank)
+            return self.line.ask(who, full.rank, invited=invited)
 
     async def _wait(self, turn: Turn, patience_s: float) -> None:
         """Until the turn is in, or gone: its patience is over, or an earlier one took its place in line."""

@@ -5,7 +5,8 @@ No lane uses places that are reserved for the lanes above it. No place stays emp
 Waiting requests enter by lane, the door and the sale first. Within a lane the users and networks take turns, however
 many requests each has. A lower lane gets at least every PASSED_OVER_MAX-th turn, except when the door waits.
 A request may have a rank from an earlier refusal: a user enters before all users with a later rank.
-A line can be resized while it is used. Its shares, and what its lanes leave to others, shrink and grow with it.
+A line can be resized while it is used. Its shares, and what its lanes leave to others, shrink and grow with it. For a
+request that was asked to come, the line stays as long as it was at first.
 A request without a place is refused at once, with Retry-After: 429 if the user's own share is used up; 503 if the share
 of their network, which others use too, or the whole pool is used up. Memory is bounded by the places and the line:
 only keys that are in or waiting are remembered.
@@ -114,12 +115,12 @@ class Line:
         self._lines = {lane: WaitingTurns() for lane in Lane}
         self._passed_over = dict.fromkeys(Lane, 0)
         self._ranks = 0
+        self._whole_share = share
         self._bound(share)
 
     def _bound(self, share: FairShare) -> None:
         self.share = share
         self._ceiling = {lane: share.places - share.kept.get(lane, 0) for lane in Lane}
-        self._line_ceiling = {lane: share.line - share.line_kept.get(lane, 0) for lane in Lane}
 
     def resize(self, share: FairShare) -> list[Turn]:
         """Use these bounds from now on. The turns that are in stay in. Returns the turns that are in because of it."""
@@ -129,8 +130,10 @@ class Line:
                 turn.caps = _caps(turn.who, share.user, share.network)
         return self._fill()
 
-    def ask(self, who: Who, rank: int | None = None) -> Turn:
-        """A turn, in at once or waiting. Raises Full. `rank` is that of an earlier refusal, if there was one."""
+    def ask(self, who: Who, rank: int | None = None, *, invited: bool = False) -> Turn:
+        """A turn, in at once or waiting. Raises Full. `rank` is that of an earlier refusal, if there was one.
+
+        `invited`: the refusal named this moment, so the line's bounds are those it had before it was resized."""
         share, keys = self.share, _keys(who)
         if rank is None:
             rank = self._ranks = self._ranks + 1
@@ -141,10 +144,11 @@ class Line:
         if not share.line:
             used_up = self._used_up(turn)
             raise Full(Why.ALL if used_up is None else _why(used_up), rank, used_up or "")
-        ceiling = self._line_ceiling[turn.lane]
-        for key, cap in zip(keys, _caps(who, share.user_line, share.network_line), strict=True):
+        bounds = self._whole_share if invited else share
+        ceiling = bounds.line - bounds.line_kept.get(turn.lane, 0)
+        for key, cap in zip(keys, _caps(who, bounds.user_line, bounds.network_line), strict=True):
             # A lane leaves the same part of each network's line to the lanes above it as of the whole line.
-            if key in self._counts and self._counts[key].waiting >= max(1, cap * ceiling // share.line):
+            if key in self._counts and self._counts[key].waiting >= max(1, cap * ceiling // bounds.line):
                 raise Full(_why(key), rank, key)
         if self.waiting >= ceiling:
             raise Full(Why.ALL, rank)

@@ -177,6 +177,18 @@ async def obey(partition: Partition, who: Who, outcome: Outcome) -> None:
         outcome.waits.append(now() - began)
 
 
+async def come_back(partition: Partition, who: Who, outcome: Outcome) -> None:
+    """Ask until let in, each time at the moment that the refusal named."""
+    while not outcome.let_in:
+        try:
+            await partition.ask(who)
+        except Problem as problem:
+            outcome.refused += 1
+            await asyncio.sleep(int(problem.headers["retry-after"]))
+        else:
+            outcome.let_in += 1
+
+
 async def hammer(partition: Partition, who: Who, outcome: Outcome, pause_s: float) -> None:
     """Ask every `pause_s` seconds, without a look at the answer."""
     while True:
@@ -227,6 +239,27 @@ def test_retry_after_is_true_who_comes_back_then_is_let_in() -> None:
         assert min(one.let_in for one in patient) >= 1
         waits = [wait for one in patient for wait in one.waits]
         assert max(waits) <= ADMISSION_RETRY_S_MAX + 2
+
+    run(scenario())
+
+
+def test_who_comes_back_when_asked_to_is_let_in_although_the_worker_has_stood_still_since() -> None:
+    async def scenario() -> None:
+        partition = Partition()
+        crowd, worker = Crowd(partition), asyncio.create_task(partition.work())
+        partition.capacity = 0
+        for number in range(UNDECIDED.places // 2):
+            crowd.send(buyer(number))
+        await asyncio.sleep(1)
+        late = [Outcome() for _ in range(150)]
+        tasks = [asyncio.create_task(come_back(partition, buyer(f"late{n}"), one)) for n, one in enumerate(late)]
+        await asyncio.sleep(1.5)  # the first turns have come
+        partition.capacity = CAPACITY
+        await asyncio.wait(tasks)
+        assert sum(one.refused for one in late) > 100
+        assert max(one.refused for one in late) == 1
+        assert {one.let_in for one in late} == {1}
+        await stopped(worker)
 
     run(scenario())
 
