@@ -2,7 +2,8 @@
 
 Both topics look as a worker leaves them: most holds are paid for, some are released or run out, late requests are
 refused. Only a few events are on sale at a time, and the state of a finished event is dropped, so the history can have
-any length.
+any length. It lies a few weeks back: no hold is pending any more, and no event is over. So a worker that takes the
+partition over has nothing to end, nobody to remind and no event to load, as after an ordinary restart.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ ORDERS_PER_EVENT = 10_000
 SEATS = 1_000  # of a section
 PAID_SHARE = 0.6  # of the orders while there are places
 STEP_US = 5_000  # between two commands: 200 a second
+BEGAN_DAYS_AGO = 25  # its events begin 30 days after their creation; 30 million facts take less than 25
 FLUSH_S = 60.0
 BAR_EVERY = 10_000
 
@@ -56,12 +58,14 @@ class HistoryWriter:
     def __init__(self, settings: Settings, *, seed: int, orders_per_event: int = ORDERS_PER_EVENT) -> None:
         self._settings, self._codec, self._seed, self._orders = settings, Codec(), seed, orders_per_event
         self._client = kafka.producer(settings, **{"linger.ms": 20, "queue.buffering.max.messages": 1_000_000})
-        self._now_us = (clock.now_us() - 10 * 365 * DAY_S * US_PER_S) // US_PER_MS * US_PER_MS
+        self._now_us = (clock.now_us() - BEGAN_DAYS_AGO * DAY_S * US_PER_S) // US_PER_MS * US_PER_MS
         self.commands = self.facts = self.fact_bytes = self.reservations = 0
         self.events: list[EventId] = []
 
     def write(self, facts: int, bar: Bar) -> WrittenHistory:
-        """Write until there are at least so many facts. Raises CircleError when they are not acknowledged."""
+        """Write until there are at least so many facts and no hold is pending.
+
+        Raises CircleError when they are not acknowledged."""
         partitions = self._settings.partitions
         stamp_as_told(self._settings)
         while self.facts < facts:
@@ -81,22 +85,22 @@ class HistoryWriter:
         )
 
     def _wave(self, orders: int, facts: int, bar: Bar) -> None:
-        """Some events from their creation to the end of their last hold, or until there are enough facts."""
+        """Some events from their creation to the end of their last hold. With enough facts, no order follows."""
         shape = layout(orders, EVENTS_AT_ONCE, SEATS, 0)
         mix = Mix(shape, now_us=self._now_us, seed=self._seed + len(self.events))
         self.events += [house.event_id for house in mix.houses]
         states: dict[EventId, EventState] = {}
-        for command in self._story(mix, orders, states):
-            if self.facts >= facts:
-                return
+        for command in self._story(mix, orders, facts, states):
             self._decide(command, states)
             if self.commands % BAR_EVERY == 0:
                 bar.set(self.facts)
 
-    def _story(self, mix: Mix, orders: int, states: dict[EventId, EventState]) -> Iterator[Command]:
+    def _story(self, mix: Mix, orders: int, facts: int, states: dict[EventId, EventState]) -> Iterator[Command]:
         chance = random.Random(f"{self._seed}/{len(self.events)}")  # noqa: S311 - a bench repeats itself
         yield from mix.setup()
         for command in mix.load(orders):
+            if self.facts >= facts:
+                break
             yield command
             if isinstance(command, ReserveTickets) and chance.random() < PAID_SHARE:
                 yield from self._pay(command, states, chance)
