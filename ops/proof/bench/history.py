@@ -3,7 +3,7 @@
 Both topics look as a worker leaves them: most holds are paid for, some are released or run out, late requests are
 refused. Only a few events are on sale at a time, and the state of a finished event is dropped, so the history can have
 any length. It lies a few weeks back: no hold is pending any more, and no event is over. So a worker that takes the
-partition over has nothing to end, nobody to remind and no event to load, as after an ordinary restart.
+partition over has nothing to end, no reminder to send and no event to load, as after an ordinary restart.
 """
 
 from __future__ import annotations

@@ -158,7 +158,7 @@ def _point(
 ) -> Point:  # fmt: skip
     """One run: preload, decide, write the rows."""
     settings, services = settings_from_env(env), services_of(stack)
-    before = _commands_on(settings)
+    before = commands_on(settings)
     shape = layout_of(law, size, options.commands)
     mix = Mix(shape, now_us=clock.now_us(), seed=options.seed * 1_000 + number)
     setup = list(_setup(mix, holds_of(law, size)))
@@ -214,7 +214,7 @@ def _setup(mix: Mix, holds: int) -> Iterator[Command]:
     yield from mix.pending_holds(holds)
 
 
-def _commands_on(settings: Settings) -> int:
+def commands_on(settings: Settings) -> int:
     """How many commands the partition has.
 
     The embedded broker names too low an end by up to a batch, so the last batch is read."""
