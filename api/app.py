@@ -29,6 +29,7 @@ from api.auth.keys import KeyRing
 from api.deps import ApiDeps
 from api.fairness import limits
 from api.http import sanic_log
+from api.http.accepting import AcceptingPolicy
 from api.http.cors import Cors
 from api.http.descriptors import affordable
 from api.http.framing import TooManyHeaders
@@ -113,7 +114,12 @@ def create_app(settings: PlatformSettings, key_file: Path | None) -> Sanic[Any, 
 
 
 class EdgeApp(Sanic[Any, Any]):
-    """Sanic, with one difference: after the client has disconnected, an error is neither answered nor logged."""
+    """Sanic, with two differences: its loop accepts many waiting connections in a turn, and after the client has
+    disconnected, an error is neither answered nor logged."""
+
+    def setup_loop(self) -> None:
+        """The kind of loop that each process of the API runs."""
+        asyncio.set_event_loop_policy(AcceptingPolicy())
 
     async def handle_exception(self, request: Request, exception: BaseException, run_middleware: bool = True) -> None:
         """Sanic's handling, for clients that are still connected."""

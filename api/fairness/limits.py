@@ -21,6 +21,7 @@ CONNECTIONS_OF_NETWORK_MAX = CONNECTIONS_MAX // 2  # of one address, or IPv6 /64
 CONNECTIONS_REFUSED_MAX = 2_000  # connections that get a 503 after their request; further ones get it at once
 DESCRIPTORS_RESERVED = 512  # our own files and connections; a process may have fewer connections than the maximum
 ACCEPT_QUEUE_MAX = 4_096  # a drop's buyers connect in one second; without a place TCP tries again after 1, 3, 7 … s
+ACCEPTS_PER_TURN = 64  # waiting connections that each accepted one takes along: some milliseconds of a turn of the loop
 RESPONSE_TIMEOUT_S = 40.0  # above PREFER_WAIT_MAX_S and above HEARTBEAT_S, which each reset it
 SHUTDOWN_GRACE_S = 5.0  # for open requests after a request to stop; then their connections are closed
 

@@ -6,6 +6,7 @@ the work behind the route differs.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from functools import partial
 from typing import Any
@@ -18,6 +19,7 @@ from api.app import ProblemHandler
 from api.auth.keys import KeyRing
 from api.auth.tokens import AccessTokens
 from api.fairness.limits import ACCEPT_QUEUE_MAX, BODY_BYTES_MAX
+from api.http.accepting import AcceptingPolicy
 from api.http.problem import Problem
 from api.http.reasons import for_reason
 from api.http.validation import decode
@@ -108,7 +110,8 @@ async def _close(app: Sanic[Any, Any]) -> None:
 
 
 def main(name: Baseline, port: int) -> None:
-    """Serve until a signal."""
+    """Serve until a signal, on the same kind of loop as the platform."""
+    asyncio.set_event_loop_policy(AcceptingPolicy())
     create_app(name, settings_from_env()).run(
         LOOPBACK, port, backlog=ACCEPT_QUEUE_MAX, single_process=True, access_log=False, motd=False
     )
