@@ -85,7 +85,6 @@ def create_app(settings: PlatformSettings, key_file: Path | None) -> Sanic[Any, 
         MOTD=False,
         OAS=False,
         AUTO_EXTEND=False,
-        USE_UVLOOP=True,
     )
     sanic_log.adopt()
     tracer = tracing.start("api", settings.instance)

@@ -230,9 +230,9 @@ class PartitionGate:
             self._let_in(self.line.resize(self._share.scaled(self.control.limit)))
 
     def _ask(self, who: Who, known: _Refusal | None) -> Turn:
-        rank, invited = (None, False) if known is None else (known.rank, True)
+        invited = known is not None
         try:
-            return self.line.ask(who, rank, invited=invited)
+            return self.line.ask(who, known.rank if known is not None else None, invited=invited)
         except Full as full:
             later = self.line.last_after(who.lane, full) if full.why is not Why.USER else None
             if later is None:

@@ -1,9 +1,9 @@
 """An event loop whose servers take waiting connections many at a time.
 
-uvloop accepts one connection in each turn of its loop, as libuv does since 1.45. On a busy loop a turn takes a tenth of
-a second and longer, so of a thousand buyers who come at once the last would wait for minutes, while the connected ones
-are answered. Here each accepted connection takes up to ACCEPTS_PER_TURN others along. A calm loop pays one system call
-more for each connection.
+uvloop accepts one connection in each turn of its loop, as libuv does since 1.45. On a busy loop a turn takes up to a
+tenth of a second. So of a thousand buyers who come at once, hundreds would wait until the load is over, while the
+connected ones are answered. Here each accepted connection takes up to ACCEPTS_PER_TURN others along. A calm loop pays
+one callback and one system call more for each connection.
 """
 
 from __future__ import annotations
@@ -16,9 +16,6 @@ from typing import Any
 import uvloop
 
 from api.fairness.limits import ACCEPTS_PER_TURN
-from connectors import logs
-
-log = logs.get("api.http")
 
 
 class AcceptingLoop(uvloop.Loop):
@@ -60,22 +57,18 @@ class _TakingAlong:
         return self._factory()
 
     def _take(self) -> None:
+        """Accept what waits. Any other error of the system goes to the loop, which logs it."""
         self._due = False
         for _ in range(ACCEPTS_PER_TURN):
             if self._listening.fileno() < 0:  # the server is closed
                 return
             try:
                 connection, _ = self._listening.accept()
-            except OSError:  # nothing waits, or there is no descriptor: the next turn meets uvloop's own error
+            except BlockingIOError:  # nothing waits any more
                 return
+            except ConnectionAbortedError:  # the client has gone while it waited
+                continue
             connection.setblocking(False)
-            task = self._loop.create_task(self._open(connection))
+            task = self._loop.create_task(self._loop.connect_accepted_socket(self._factory, connection))
             self._opening.add(task)
             task.add_done_callback(self._opening.discard)
-
-    async def _open(self, connection: socket.socket) -> None:
-        try:
-            await self._loop.connect_accepted_socket(self._factory, connection)
-        except OSError as error:  # the client has gone meanwhile
-            log.debug("connection.cut", error=str(error))
-            connection.close()

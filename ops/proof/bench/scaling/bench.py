@@ -18,8 +18,7 @@ from pathlib import Path
 import msgspec
 
 from connectors import clock, kafka, redis_clients
-from connectors.log_bounds import end_of
-from connectors.log_reader import LogReader, offset_of
+from connectors.log_reader import offset_of
 from connectors.postgres import Database
 from connectors.settings import Settings
 from ops.progress import ProgressBars
@@ -43,6 +42,7 @@ from ops.proof.bench.suite.figures import BenchCheck, Figure, Machine
 from ops.proof.bench.suite.machine import Calibration
 from ops.proof.bench.suite.measurement import Measurement
 from ops.proof.bench.warm_up import BROKERS
+from ops.proof.checker.quiescence import last_record
 from ops.proof.load.target import services_of
 from ops.run.services.stack import Stack
 from ops.statistics import CpuMeter, tree_cpu_s
@@ -217,16 +217,13 @@ def _setup(mix: Mix, holds: int) -> Iterator[Command]:
 def commands_on(settings: Settings) -> int:
     """How many commands the partition has.
 
-    The embedded broker names too low an end by up to a batch, so the last batch is read."""
-    reader = kafka.consumer(settings, group=None)
+    The embedded broker names too low an end by up to a batch, so the last record is read."""
+    reader = kafka.consumer(settings, group=None, **{"enable.partition.eof": True})
     try:
-        end = end_of(reader, COMMANDS, PARTITION)
+        last = last_record(reader, COMMANDS, PARTITION)
     finally:
         reader.close()
-    with LogReader(settings, COMMANDS, PARTITION, start=end - 1) as log:
-        while chunk := log.chunk():
-            end = offset_of(chunk[-1]) + 1
-    return end
+    return 0 if last is None else offset_of(last) + 1
 
 
 class _Reading:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
+import sys
 from collections.abc import Coroutine
 from math import ceil
 from typing import Any, cast
@@ -13,6 +15,7 @@ import uvloop
 
 from api.fairness.limits import ACCEPTS_PER_TURN
 from api.http.accepting import AcceptingPolicy
+from ops.run.services.process import free_port
 
 CAME = 300
 
@@ -96,6 +99,32 @@ def test_uvloop_alone_lets_one_in_with_each_turn(crowd: list[socket.socket]) -> 
         return turns
 
     assert run(loop, scenario()) >= CAME, "uvloop accepts many by itself: the work-around can go"
+
+
+SERVES = """
+import sys
+from sanic import text
+from api.app import EdgeApp
+from api.http import accepting
+
+made = accepting._TakingAlong.__init__
+def noted(self, *given):
+    print("takes along", flush=True)
+    made(self, *given)
+accepting._TakingAlong.__init__ = noted
+
+app = EdgeApp("small")
+app.add_route(lambda request: text("hello"), "/")
+app.after_server_start(lambda app: app.stop())
+app.run("127.0.0.1", int(sys.argv[1]), single_process=True, access_log=False, motd=False)
+"""
+
+
+def test_sanic_makes_the_apis_server_on_such_a_loop_and_on_a_socket_of_its_own() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SERVES, str(free_port())], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.count("takes along") == 1, done.stderr
 
 
 def run(loop: asyncio.AbstractEventLoop, scenario: Coroutine[Any, Any, int]) -> int:
