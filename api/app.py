@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import signal
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -43,6 +42,7 @@ from api.http.routing import bind
 from api.reads.public_status import PublicStatus
 from api.reporting import report
 from api.routes.table import ROUTES
+from api.stop_signals import StopSignals
 from connectors import logs, readiness, tracing
 from connectors.cancellation import cancel_all
 from connectors.errors import CircleError, ServiceUnreachable
@@ -50,7 +50,6 @@ from pipelines.platform_settings import PlatformSettings
 
 NAME = "general-circle"
 GC_OBJECTS = 50_000
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 CLOSE = {"connection": "close"}
 SANICS: tuple[tuple[type[SanicException], str, str], ...] = (
@@ -69,8 +68,8 @@ SANICS: tuple[tuple[type[SanicException], str, str], ...] = (
 log = logs.get("api")
 
 
-def create_app(settings: PlatformSettings, key_file: Path | None) -> Sanic[Any, Any]:
-    """The application. Each process makes its dependencies when it starts to serve."""
+def create_app(settings: PlatformSettings, key_file: Path | None, stop: StopSignals | None = None) -> Sanic[Any, Any]:
+    """The application, which serves until a signal of `stop`. Each process makes its dependencies at its start."""
     app: Sanic[Any, Any] = EdgeApp(
         NAME, configure_logging=False, error_handler=ProblemHandler(), inspector=False, log_config=None
     )
@@ -103,10 +102,9 @@ def create_app(settings: PlatformSettings, key_file: Path | None) -> Sanic[Any, 
             hot.append(HotPath(route.method, route.path, handle))
     app.ctx.hot = HotRoutes(hot)
     app.before_server_start(partial(_open, settings, key_file))
-    app.after_server_start(_hold_stop_signals)
     if settings.operator_port is not None:
         app.after_server_start(partial(_open_to_operators, settings.operator_host, settings.operator_port))
-    app.after_server_start(_announce_later)
+    app.after_server_start(partial(_serve_until, stop))
     app.before_server_stop(_stop_streams)
     app.after_server_stop(_close)
     return app
@@ -192,32 +190,22 @@ async def _open_to_operators(host: str, port: int, app: Sanic[Any, Any]) -> None
     log.info("serving.operators", host=host, port=port)
 
 
-async def _announce_later(app: Sanic[Any, Any]) -> None:
-    # Announced in a task, since this has to return before the loop runs for good. Requests are answered already.
+async def _serve_until(stop: StopSignals | None, app: Sanic[Any, Any]) -> None:
+    # In tasks, since this has to return before the loop runs for good. Requests are answered already.
     app.ctx.tasks.append(asyncio.create_task(_announce(app)))
+    if stop is not None:
+        app.ctx.tasks.append(asyncio.create_task(_stop_at(stop, app)))
 
 
-async def _hold_stop_signals(app: Sanic[Any, Any]) -> None:
-    # uvloop hears no signal between Sanic's last step and the loop's run for good. Sanic takes an earlier one for an
-    # error. So a signal is kept until the loop runs.
-    app.ctx.stop_signals = list[int]()
-    for number in STOP_SIGNALS:
-        asyncio.get_running_loop().remove_signal_handler(number)
-        signal.signal(number, lambda number, _: app.ctx.stop_signals.append(number))
-
-
-async def _hear_stop_signals(app: Sanic[Any, Any]) -> None:
+async def _stop_at(stop: StopSignals, app: Sanic[Any, Any]) -> None:
+    await stop.wait()
+    # A stop before the loop runs for good would be an error of Sanic's start.
     while not app.state.is_running:  # noqa: ASYNC110 - set just before the loop runs for good: nothing can be awaited
         await asyncio.sleep(0)
-    stop = partial(app.stop, terminate=False)
-    for number in STOP_SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, stop)
-    if app.ctx.stop_signals:
-        stop()
+    app.stop(terminate=False)
 
 
 async def _announce(app: Sanic[Any, Any]) -> None:
-    await _hear_stop_signals(app)
     deps: ApiDeps = app.ctx.deps
     # A reply that comes before the subscription is lost, so wait for it. Without Redis the API serves all the same.
     try:

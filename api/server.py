@@ -10,8 +10,10 @@ import os
 import socket
 import tempfile
 from functools import partial
+from multiprocessing import parent_process
 from pathlib import Path
 from shutil import rmtree
+from typing import Any
 
 from sanic import Sanic
 from sanic.worker.loader import AppLoader
@@ -20,6 +22,7 @@ from api.app import NAME, create_app
 from api.auth.keys import KeyRing, generate_pem
 from api.http.descriptors import affordable
 from api.http.protocol import EdgeProtocol
+from api.stop_signals import StopSignals
 from connectors import logs
 from connectors.errors import ServiceUnreachable
 from connectors.schema_registry import codec_of
@@ -43,7 +46,7 @@ def serve(settings: PlatformSettings, host: str, port: int, workers: int = 1) ->
             log.warning("keys.ephemeral", reason="CIRCLE_JWT_KEY_FILE is not set; tokens end with this process")
         KeyRing.load(key_file)
         if workers == 1:
-            create_app(settings, key_file).run(
+            create_app(settings, key_file, StopSignals.take()).run(
                 host,
                 port,
                 protocol=EdgeProtocol,
@@ -51,7 +54,6 @@ def serve(settings: PlatformSettings, host: str, port: int, workers: int = 1) ->
                 single_process=True,
                 access_log=False,
                 motd=False,
-                register_sys_signals=True,
             )
             return 0
         return _serve_many(settings, host, port, workers, key_file, Path(scratch))
@@ -63,7 +65,7 @@ def _serve_many(settings: PlatformSettings, host: str, port: int, workers: int, 
     rmtree(metrics, ignore_errors=True)
     metrics.mkdir(parents=True)
     os.environ[MULTIPROC] = str(metrics)
-    loader = AppLoader(factory=partial(create_app, settings, key_file))
+    loader = AppLoader(factory=partial(_create_worker_app, settings, key_file))
     app = loader.load()
     app.prepare(
         host=host,
@@ -76,6 +78,11 @@ def _serve_many(settings: PlatformSettings, host: str, port: int, workers: int, 
     )
     Sanic.serve(primary=app, app_loader=loader)
     return 0
+
+
+def _create_worker_app(settings: PlatformSettings, key_file: Path) -> Sanic[Any, Any]:
+    # The manager makes the application too. It serves nothing, and Sanic hears its signals.
+    return create_app(settings, key_file, None if parent_process() is None else StopSignals.take())
 
 
 def _check_port(host: str, port: int) -> None:
