@@ -17,6 +17,8 @@ ROUNDS ?= 10
 # these a machine of two cores rests for a sixth of the time.
 TEST_WORKERS ?= 2
 SERVER_TEST_WORKERS ?= 3
+# With this set, each of the thousands of processes that the tests start compiles its modules once more.
+unexport PYTHONDONTWRITEBYTECODE
 # PYTHON=… picks another interpreter than ops/run/pick_python.sh does; it has to be 3.11 or 3.12.
 PYTHON ?=
 # A file's tests share servers. The files with the longest tests come first, so that no process ends long after the other.
