@@ -26,7 +26,7 @@ from ops.proof.bench.sending import send_plan
 from ops.proof.bench.warm_up import S_MAX, SEED, WarmUp, rate_of, warm_up
 from ops.proof.bench.watching import WATCHING, Watched, watching
 from ops.proof.load.accounts import provision
-from ops.proof.load.http_client import HttpClient
+from ops.proof.load.http_client import NOT_DECIDED, HttpClient
 from ops.proof.load.open_loop import NO_ANSWER, NOT_SENT, LoadSecond, Plan, Target
 from ops.proof.load.organizer import Organizer
 from ops.proof.load.target import LoadTarget
@@ -275,8 +275,7 @@ async def measured(
     with queues or nullcontext(()) as samples:
         result = await asyncio.to_thread(send_plan, plan, progress)
     ended = time.perf_counter()
-    not_there = result.outcomes.get(NO_ANSWER, 0) + result.outcomes.get(NOT_SENT, 0)
-    not_there += sum(result.outcomes.get(name, 0) for name in ("busy", "not-acknowledged", "rate-limited"))
+    not_there = sum(result.outcomes.get(name, 0) for name in NOT_DECIDED | {NO_ANSWER, NOT_SENT})
     expected = result.due - not_there
     events = [one.event_id for one in plan.targets]
     persisted = await _wait_for(stored.persisted, events, expected)

@@ -15,7 +15,7 @@ from typing import Any
 from ops.proof.checker import ToldOutcome
 from ops.proof.demo.tally import OwnTicket, Tally
 from ops.proof.load.accounts import Account
-from ops.proof.load.http_client import HttpClient, NoAnswer, TimedResponse
+from ops.proof.load.http_client import NOT_DECIDED, HttpClient, NoAnswer, TimedResponse
 from ops.proof.load.organizer import Drop
 from pipelines.reservations.core.seating import row_label
 from schemas.ids import ReservationId, TicketTypeId
@@ -34,7 +34,6 @@ WATCH_S = 0.1
 TRIES_MAX = 20
 RETRY_S = 0.25
 WAIT = "wait=10"
-RETRIED = frozenset({"busy", "not-acknowledged", "unavailable", "rate-limited"})
 NOT_LEFT = frozenset({"sold-out", "seat-taken"})
 
 
@@ -219,7 +218,7 @@ class Crowd:
         for _ in range(TRIES_MAX - 1):
             try:
                 answer = await client.request("POST", path, token=account.token, key=key, prefer=WAIT, body=body)
-                if answer.problem not in RETRIED:
+                if answer.problem not in NOT_DECIDED:
                     return answer
             except NoAnswer:
                 pass

@@ -23,7 +23,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from ops.proof.load.http_client import CONNECTIONS_MAX, HttpClient, NoAnswer, TimedResponse
+from ops.proof.load.http_client import CONNECTIONS_MAX, NOT_DECIDED, HttpClient, NoAnswer, TimedResponse
 from ops.statistics import Latencies, latencies, percentile
 from schemas.ids import MS_PER_S, EventId, TicketTypeId
 
@@ -141,8 +141,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, tag="result"):
 
 def is_outcome(name: str) -> bool:
     """Whether this result of a request is an outcome."""
-    undecided = {NO_ANSWER, NOT_SENT, "pending", "busy", "not-acknowledged", "unavailable", "rate-limited"}
-    return name not in undecided and not name.startswith(("http-", "internal-"))
+    return name not in NOT_DECIDED | {NO_ANSWER, NOT_SENT, "pending"} and not name.startswith(("http-", "internal-"))
 
 
 def due_times(plan: Plan) -> list[float]:

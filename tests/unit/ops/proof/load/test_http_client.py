@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from api.http.problem import KINDS
 from ops.proof.load import http_client
-from ops.proof.load.http_client import HttpClient, NoAnswer, TimedResponse
+from ops.proof.load.http_client import NOT_DECIDED, HttpClient, NoAnswer, TimedResponse
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\nContent-Type: application/json\r\n\r\n" + b'{"a": true}'
 
@@ -188,3 +189,7 @@ async def test_what_is_sent_is_http() -> None:
 )
 def test_a_problem_is_known_by_its_slug(status: int, body: bytes, slug: str) -> None:
     assert TimedResponse(status, body, 0.0).problem == slug
+
+
+def test_it_knows_each_problem_after_which_the_same_request_may_be_sent_again() -> None:
+    assert {slug for slug, (status, _) in KINDS.items() if status in (429, 503)} == NOT_DECIDED
