@@ -210,9 +210,9 @@ VARIABLES: tuple[Variable, ...] = (
         field="admission_target_ms",
         parse=values.whole_number(0, ADMISSION_TARGET_MS_MAX),
         example="250",
-        meaning="How many milliseconds a decision may take, from the request to its reply, before the API refuses "
-        f"further commands of that partition, 0 to {ADMISSION_TARGET_MS_MAX}; 0 never refuses. See "
-        "[decision 0045](../adr/0045-admission-by-measured-delay.md)",
+        meaning="How many milliseconds a decision may take, from the request to its reply without the API's own time, "
+        f"before the API refuses further commands of that partition, 0 to {ADMISSION_TARGET_MS_MAX}; 0 never refuses. "
+        "See [decision 0045](../adr/0045-admission-by-measured-delay.md)",
     ),
     Variable(
         field="edge_refusals",

@@ -33,6 +33,7 @@ from api.fairness.limits import (
     ADMISSION_REFUSED_MAX,
     ADMISSION_RETRY_S_MAX,
 )
+from api.fairness.loop_lag import LoopLag
 from api.fairness.owner import Lane, Who, asking
 from api.fairness.pools import UNDECIDED
 from api.fairness.shares import IN, WAITING, FairShare, Full, Line, Why
@@ -113,7 +114,8 @@ class Passage:
         """The first reply has come. It also ends those that are before it on the log."""
         gate = self._gate
         if gate is not None:
-            gate.control.decided(gate.clock() - self.sent_at)
+            now = gate.clock()
+            gate.control.decided(gate.worker_s(now - self.sent_at, now))
             self._end(gate)
             gate.decided_up_to(offset)
 
@@ -140,9 +142,16 @@ class PartitionGate:
     """The undecided commands of one partition, of this process."""
 
     def __init__(
-        self, share: FairShare, *, target_s: float, hears: Callable[[], bool], clock: Callable[[], float]
+        self,
+        share: FairShare,
+        *,
+        target_s: float,
+        hears: Callable[[], bool],
+        clock: Callable[[], float],
+        lag: LoopLag | None = None,
     ) -> None:
         self.clock, self.hears = clock, hears
+        self._lag = lag or LoopLag(clock)
         now = clock()
         self.control = DelayControl(target_s=target_s, least=ADMISSION_LEAST, most=share.places, now=now)
         self.line = Line(share)
@@ -185,6 +194,10 @@ class PartitionGate:
             self._refused.pop(name, None)
         return self._passed(turn)
 
+    def worker_s(self, delay_s: float, now: float) -> float:
+        """The part of a delay, seen `now`, that is not this process's own: a reply waits until the loop looks at it."""
+        return max(0.0, delay_s - self._lag.seconds(now))
+
     def ended(self, passage: Passage, turn: Turn | None) -> None:
         """A command is not under way any more."""
         if self.probe is passage:
@@ -218,7 +231,9 @@ class PartitionGate:
         return len(self._refused)
 
     def _passed(self, turn: Turn | None) -> Passage:
-        passage = Passage(self, turn, self.clock())
+        now = self.clock()
+        self._lag.use(now)
+        passage = Passage(self, turn, now)
         self._undecided[passage] = None
         return passage
 
@@ -226,7 +241,7 @@ class PartitionGate:
         while self._acknowledged and now - self._acknowledged[0][1].sent_at > ADMISSION_HOLD_S:
             self._acknowledged.popleft()[1].expired()
         oldest_s = now - next(iter(self._undecided)).sent_at if self._undecided else 0.0
-        if self.control.adjusted(now, len(self._undecided), oldest_s):
+        if self.control.adjusted(now, len(self._undecided), self.worker_s(oldest_s, now)):
             self._let_in(self.line.resize(self._share.scaled(self.control.limit)))
 
     def _ask(self, who: Who, known: _Refusal | None) -> Turn:
@@ -294,8 +309,9 @@ class Admission:
     ) -> None:
         """`target_s`: how long a decision may take before later commands are refused; 0 lets all through. `hears`:
         whether replies reach this process."""
+        lag = LoopLag(clock)
         self._gates = [
-            PartitionGate(UNDECIDED, target_s=target_s, hears=hears, clock=clock)
+            PartitionGate(UNDECIDED, target_s=target_s, hears=hears, clock=clock, lag=lag)
             for _ in range(partitions if target_s else 0)
         ]
 

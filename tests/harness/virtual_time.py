@@ -31,6 +31,9 @@ class _Loop(asyncio.SelectorEventLoop):
         super().__init__(jumps)
         self._jumps = jumps
 
+    def compute(self, seconds: float) -> None:
+        self._jumps.now += seconds
+
     def time(self) -> float:
         return self._jumps.now
 
@@ -44,3 +47,10 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 def now() -> float:
     """The virtual time of the running loop."""
     return asyncio.get_running_loop().time()
+
+
+def compute(seconds: float) -> None:
+    """Let the running loop be busy for so long: meanwhile it looks at nothing else."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, _Loop)
+    loop.compute(seconds)

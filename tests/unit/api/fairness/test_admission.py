@@ -25,7 +25,7 @@ from api.fairness.owner import PLATFORM, Lane, Who
 from api.fairness.pools import UNDECIDED
 from api.http.problem import Problem
 from schemas.ids import CommandId
-from tests.harness.virtual_time import now, run
+from tests.harness.virtual_time import compute, now, run
 
 TARGET_S = 0.25
 CAPACITY = 400  # decisions a second of the partition
@@ -129,6 +129,63 @@ def test_at_ten_times_the_load_decisions_stay_fast_the_worker_busy_and_calm_retu
         refused = crowd.statuses[503]
         await crowd.come(CAPACITY / 2, 5)
         assert crowd.statuses[503] == refused
+        await stopped(worker)
+
+    run(scenario())
+
+
+class BusyProcess:
+    """Clients that each ask again as soon as they are answered. A turn of the loop takes COST_S for each of them."""
+
+    CLIENTS, COST_S = 500, 0.0008
+
+    def __init__(self, partition: Partition) -> None:
+        self.partition, self.statuses = partition, Counter[int]()
+
+    async def run(self, seconds: float) -> None:
+        until = now() + seconds
+        await asyncio.gather(*(self._client(number, until) for number in range(self.CLIENTS)))
+
+    async def _client(self, number: int, until: float) -> None:
+        while now() < until:
+            compute(self.COST_S)
+            try:
+                await self.partition.ask(buyer(number))
+            except Problem as problem:
+                self.statuses[problem.status] += 1
+                await asyncio.sleep(0)
+            else:
+                self.statuses[201] += 1
+
+
+def test_a_busy_process_does_not_take_its_own_time_for_the_worker_s() -> None:
+    """The worker is slow for a moment, then quick again. The loop looks at its decisions after a turn of 0.4 s."""
+
+    async def scenario() -> None:
+        partition = Partition(capacity=100)
+        worker = asyncio.create_task(partition.work())
+        busy = BusyProcess(partition)
+        await busy.run(2)
+        assert busy.statuses[503] > 0
+        partition.capacity = 100_000
+        await busy.run(3)
+        busy.statuses.clear()
+        await busy.run(5)
+        assert set(busy.statuses) == {201}
+        assert busy.statuses[201] >= 0.9 * 5 / busy.COST_S
+        await stopped(worker)
+
+    run(scenario())
+
+
+def test_a_busy_process_sees_that_the_worker_is_slow() -> None:
+    async def scenario() -> None:
+        partition = Partition(capacity=100)
+        worker = asyncio.create_task(partition.work())
+        busy = BusyProcess(partition)
+        await busy.run(10)
+        assert busy.statuses[503] > busy.statuses[201]
+        assert partition.gate.control.limit == ADMISSION_LEAST
         await stopped(worker)
 
     run(scenario())
