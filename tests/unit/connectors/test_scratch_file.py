@@ -48,7 +48,7 @@ with closing(ScratchFile()) as shelf:
         except ScratchFileFull as error:
             print(error)
 """
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     told = found.stdout.splitlines()
     assert len(told) == 2
     for line in told:
@@ -74,7 +74,7 @@ print("closed")
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     environment.pop("SQLITE_TMPDIR", None)
     command = [sys.executable, "-c", script]
-    found = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, env=environment)
     (mine,) = [line for line in found.stdout.splitlines() if line.startswith(str(tmp_path))]
     assert mine.endswith(" (deleted)")
     assert list(tmp_path.iterdir()) == []

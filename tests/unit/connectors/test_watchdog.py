@@ -35,5 +35,5 @@ def test_a_hanging_process_is_really_gone() -> None:
     text = (
         "import time\nfrom connectors.watchdog import Watchdog\nwith Watchdog('sleep', 0.05).watching(): time.sleep(60)"
     )
-    done = subprocess.run([sys.executable, "-c", text], capture_output=True, check=False)
+    done = subprocess.run([sys.executable, "-c", text], timeout=30, capture_output=True, check=False)
     assert done.returncode == 1

@@ -25,7 +25,7 @@ def scan(folder: Path, keys: KeyRing, code: str) -> subprocess.CompletedProcess[
     (folder / "jwks.json").write_text(json.dumps(keys.jwks()))
     (script,) = blocks(text_of("ops/docs/guide/door.md"), "python")
     command = [sys.executable, "-c", script, str(folder / "jwks.json"), code]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
 
 @pytest.mark.parametrize(("seat", "said"), [("AA-12", "AA-12"), ("", "general admission")])

@@ -44,7 +44,9 @@ pytest.main(["--collect-only", "-q", "tests/faults"], plugins=[Tiers()])
 
 def cases() -> dict[str, dict[str, set[str]]]:
     """Each test of faults, with its brokers, each with the tiers that run it."""
-    done = subprocess.run([sys.executable, "-c", COLLECT], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", COLLECT], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
     found: dict[str, dict[str, set[str]]] = {}
     for line in re.findall(r"^case (.+)$", done.stdout, re.MULTILINE):
         name, broker, *tiers = line.split()

@@ -184,7 +184,7 @@ def test_what_the_kafka_client_logs_is_not_shown_to_a_person() -> None:
         "import pipelines.watch.dead_letters as d; d.TIMEOUT_S = 0.3; "
         "from ops.cli.main import main; main(['dlq', 'list'])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (3, "")
     assert_one_error(done.stderr)
 

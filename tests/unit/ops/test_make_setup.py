@@ -24,6 +24,7 @@ def setup(directory: Path, path: str, *arguments: str) -> subprocess.CompletedPr
         env=env | {"PATH": path},
         capture_output=True,
         text=True,
+        timeout=60,
         check=False,
     )
 

@@ -28,7 +28,7 @@ def tree(tmp_path: Path) -> Path:
 def python(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHONPATH": str(tree)}
     command = [sys.executable, *arguments]
-    return subprocess.run(command, cwd=tree, env=env, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=tree, env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
 @needs_native
