@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM of a process that serves, from its first step on: neither is lost, neither kills the process.
+"""SIGINT and SIGTERM of a process that serves: once they are taken, neither is lost, and neither kills the process.
 
 Handlers of an event loop cannot give that: uvloop hears no signal between two runs of its loop, of which Sanic's start
 has many.

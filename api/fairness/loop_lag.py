@@ -27,7 +27,7 @@ class LoopLag:
             asyncio.get_running_loop().call_later(PERIOD_S, self._tick)
 
     def seconds(self, now: float) -> float:
-        """So long, in s, may an answer that is looked at now have waited for this loop: a turn, and this one so far."""
+        """The seconds that an answer seen `now` may have waited for: the longer of two turns, and this one so far."""
         if not self._ticking:
             return 0.0
         return max(self._before_s, self._last_s) + self._late_s(now)

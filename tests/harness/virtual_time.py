@@ -50,7 +50,7 @@ def now() -> float:
 
 
 def compute(seconds: float) -> None:
-    """Let the running loop be busy for so long: meanwhile it looks at nothing else."""
+    """The running loop computes for so many seconds. Meanwhile it looks at nothing."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, _Loop)
     loop.compute(seconds)

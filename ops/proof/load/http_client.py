@@ -26,7 +26,8 @@ CONNECT_TIMEOUT_S = 15.0
 ANSWER_TIMEOUT_S = 45.0  # above the 30 s that the API waits at most for an outcome
 LOOK_FOR_LATE_S = 1.0
 NOT_DECIDED = frozenset({"busy", "not-acknowledged", "rate-limited", "too-many-at-once", "unavailable"})
-"""The problems with 429 and 503: nothing was decided, and the same request may be sent again with its key."""
+"""The problems with 429 and 503: no outcome is known, and the same request may be sent again with its key. After
+`not-acknowledged` it may be on the log."""
 _LENGTH = b"content-length:"
 _CLOSE = b"connection: close"
 

@@ -33,6 +33,7 @@ UNANSWERED_MAX = 10_000  # requests beyond it are not sent, and counted as not s
 DRAIN_S = 35.0  # the API answers within its 30 s of waiting
 WARM_CONNECTIONS = 100
 NO_ANSWER, NOT_SENT = "no-answer", "not-sent"
+_WITHOUT_OUTCOME = NOT_DECIDED | {NO_ANSWER, NOT_SENT, "pending"}
 OK, CREATED, ACCEPTED = 200, 201, 202
 PROBE = "/healthz"
 
@@ -141,7 +142,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, tag="result"):
 
 def is_outcome(name: str) -> bool:
     """Whether this result of a request is an outcome."""
-    return name not in NOT_DECIDED | {NO_ANSWER, NOT_SENT, "pending"} and not name.startswith(("http-", "internal-"))
+    return name not in _WITHOUT_OUTCOME and not name.startswith(("http-", "internal-"))
 
 
 def due_times(plan: Plan) -> list[float]:
