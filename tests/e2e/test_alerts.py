@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from connectors import clock
@@ -24,6 +24,7 @@ from connectors.postgres import connect
 from ops.reference.alerts import SILENT
 from ops.reference.dashboards import DASHBOARDS, Panel
 from ops.run.platform import Platform
+from ops.run.services.process import suspend
 from ops.run.supervisor import ChildSpec
 from pipelines.monitoring.alert_rules import AlertName
 from pipelines.monitoring.board import VERIFIED, Board, VerifierProgress
@@ -34,6 +35,7 @@ from tests.harness.hook_server import HookServer
 from tests.harness.prometheus import Prometheus, tool
 from tests.harness.shop import OnSale, Person, Shop, done
 from tests.harness.skewed_redis import SkewedRedis
+from tests.harness.suspended import suspended
 
 FIRES_S = 200.0  # the longest condition must hold for a minute, after a minute without a move
 RESOLVES_S = 150.0  # the last minute of the API's answers must pass
@@ -261,8 +263,7 @@ def test_each_alert_fires_by_its_fault_and_resolves(after_a_drop: Site) -> None:
     if not small:
         names.discard(AlertName.DISK)
     board = Board(site.platform.settings)
-    worker = site.platform.supervisor.pid("reservations-1")
-    assert worker is not None
+    worker = psutil.Process(site.platform.supervisor.pid("reservations-1"))
 
     def ask() -> None:
         board.show(VERIFIED, VerifierProgress(at=clock.now_rfc3339(), facts=1, divergences=diverged, partitions=[]))
@@ -271,7 +272,7 @@ def test_each_alert_fires_by_its_fault_and_resolves(after_a_drop: Site) -> None:
         site.buyer.get("/v1/users/me/security-events")
 
     diverged = 1
-    os.kill(worker, signal.SIGSTOP)
+    suspend(worker)
     done(site.buyer.reserve(site.event.id, prefer="respond-async", ticket_type_id=site.event.general, quantity=1), 202)
     site.sql("ALTER TABLE categories RENAME TO categories_gone")
     site.sql("ALTER TABLE security_events RENAME COLUMN detail TO detail_gone")
@@ -284,7 +285,7 @@ def test_each_alert_fires_by_its_fault_and_resolves(after_a_drop: Site) -> None:
     site.fire({name.value for name in names}, ask)
 
     diverged = 0
-    os.kill(worker, signal.SIGCONT)
+    worker.resume()
     site.sql("ALTER TABLE categories_gone RENAME TO categories")
     site.sql("ALTER TABLE security_events RENAME COLUMN detail_gone TO detail")
     site.sql("UPDATE reservations SET quantity = quantity - 1000 WHERE status = 'held'")
@@ -315,10 +316,6 @@ def test_a_seat_with_two_claims_stops_the_read_side_and_is_alarmed(after_a_drop:
 def test_prometheus_says_that_monitoring_is_silent(after_a_drop: Site) -> None:
     site = after_a_drop
     reader = site.platform.supervisor.pid("read-side")
-    assert reader is not None
-    os.kill(reader, signal.SIGSTOP)
-    try:
+    with suspended(reader):
         site.prometheus.until(lambda: SILENT in site.prometheus.firing(), "monitoring stands still", FIRES_S)
-    finally:
-        os.kill(reader, signal.SIGCONT)
     site.prometheus.until(lambda: SILENT not in site.prometheus.firing(), "monitoring looks again", RESOLVES_S)

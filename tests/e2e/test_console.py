@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
-import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +29,7 @@ from tests.harness import browser as browsers
 from tests.harness.browser import DESKTOP, PHONE, barriers, is_too_wide, page_of
 from tests.harness.flows import eventually, rows_of, write
 from tests.harness.shop import PASSWORD, OnSale, Person, Shop, done, problem, unique
+from tests.harness.suspended import suspended
 
 NODES = 10
 DAY_S = 23 * 3_600
@@ -209,13 +208,11 @@ async def test_a_stalled_edge_is_seen_at_once_and_flows_again(
     opened: tuple[Platform, Shop], shop: Shop, chromium: Browser, token: str, event: OnSale, buyer: Person
 ) -> None:
     payments = opened[0].supervisor.pid("payments")
-    assert payments is not None
     async with page_of(chromium, password=token) as (page, _):
         await page.goto(f"{shop.url}/dashboard")
         edge = page.locator("[data-node='circle.payments']")
         await expect(edge).to_have_class("flowing")
-        os.kill(payments, signal.SIGSTOP)
-        try:
+        with suspended(payments):
             done(buyer.reserve(event.id, ticket_type_id=event.seated, seats=["D-1"]), 201)
             await expect(edge).to_have_class("stalled", timeout=STALL_MS)
             await expect(edge).to_contain_text(re.compile(r"Stalled since .*\d:\d\d.*, for \d+ s"))
@@ -226,8 +223,6 @@ async def test_a_stalled_edge_is_seen_at_once_and_flows_again(
             seconds, since = stalls["payments"]
             passed_s = (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds()
             assert seconds - 2 <= passed_s <= seconds + 30, "monitoring looked a moment ago"
-        finally:
-            os.kill(payments, signal.SIGCONT)
         await expect(edge).to_have_class("flowing", timeout=STALL_MS)
 
 

@@ -9,12 +9,10 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
 
-import psutil
 import pytest
 
 from api.auth.keys import KeyRing, generate_pem
@@ -25,6 +23,7 @@ from tests.e2e.test_http_bad_input import BAD_RESERVATIONS
 from tests.harness.edge import everything, statuses
 from tests.harness.flows import eventually
 from tests.harness.shop import GENERAL, OnSale, Person, Shop, done, open_shop, unique
+from tests.harness.suspended import suspended
 from tests.harness.two_ways import BothWays, both_ways
 
 ORIGIN = "https://tickets.example.org"
@@ -104,8 +103,9 @@ class Ways:
     platform: Platform
 
     @property
-    def worker(self) -> psutil.Process:
-        return psutil.Process(self.platform.supervisor.pid("reservations-1"))
+    def worker(self) -> int | None:
+        """The process that decides."""
+        return self.platform.supervisor.pid("reservations-1")
 
     def both(self, text: str, *, at_once: int = 1 << 20) -> tuple[str, int]:
         """The answers, which are the same both ways, and how many of them took the slim way."""
@@ -410,7 +410,7 @@ def test_head_is_refused_both_ways(ways: Ways) -> None:
 
 
 def test_both_ways_answer_202_when_the_wait_runs_out(ways: Ways) -> None:
-    with paused(ways.worker):
+    with suspended(ways.worker):
         answers, slim = ways.both(at("cheap", "w1", prefer="wait=1") + LAST)
         assert (statuses(answers.encode("latin-1")), slim) == ([202, 401], 1)
     answers, _ = ways.both(at("cheap", "w1") + LAST)
@@ -421,7 +421,7 @@ def test_both_ways_refuse_alike_while_too_many_commands_are_undecided(ways: Ways
     """In a process that has few places. How long a buyer has to wait follows from who asked before, so the seconds may
     differ."""
     env = {"CIRCLE_CORS_ORIGINS": ORIGIN, "CIRCLE_TEST_UNDECIDED_LEAST": "1"}
-    with both_ways(ways.platform, tmp_path, **env) as process, paused(ways.worker):
+    with both_ways(ways.platform, tmp_path, **env) as process, suspended(ways.worker):
         slim = refused_twice(replace(ways.slim, port=process.slim), ways.platform)
         taken = process.taken
         sanic = refused_twice(replace(ways.sanic, port=process.sanic), ways.platform)
@@ -463,13 +463,3 @@ def test_both_ways_say_that_the_log_has_not_acknowledged(ways: Ways) -> None:
         assert "retry-after: " in answers
     finally:
         ways.platform.stack.kafka.resume()
-
-
-@contextmanager
-def paused(process: psutil.Process) -> Iterator[None]:
-    """SIGSTOP for a block."""
-    process.suspend()
-    try:
-        yield
-    finally:
-        process.resume()

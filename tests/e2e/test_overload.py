@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import pytest
 
@@ -16,6 +14,7 @@ from ops.proof.load.accounts import Account, provision
 from ops.proof.load.http_client import HttpClient, TimedResponse
 from ops.run.platform import Platform
 from tests.harness.shop import OnSale, Shop, open_shop, unique
+from tests.harness.suspended import suspended
 
 TARGET_S = 0.1
 CROWD = UNDECIDED_MAX // 2
@@ -29,15 +28,9 @@ def overloaded() -> Iterator[tuple[Platform, Shop]]:
         yield opened
 
 
-@contextmanager
-def stopped_worker(platform: Platform) -> Iterator[None]:
+def stopped_worker(platform: Platform) -> AbstractContextManager[None]:
     """The reservations worker gets no processor time."""
-    pid = platform.supervisor.pids()["reservations-1"]
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
+    return suspended(platform.supervisor.pid("reservations-1"))
 
 
 class Buyers:

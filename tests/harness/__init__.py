@@ -50,6 +50,7 @@ skewed_redis   A way to Redis on which its clock is wrong.
 stage          the services and the four dataflows without the API, for fault tests.
 stopped_at_once  an API process that gets SIGTERM at a step of its start.
 stripe_server  plays Stripe: its documented shapes, idempotency keys and a ledger.
+suspended      holds a process for a block, all threads of it.
 switches       takes one guard out of the running platform; the checker must find the damage.
 tcp_proxy      a proxy of connections, as a process: each goes to the next backend that accepts it.
 terminals      runs a program in the foreground of its own terminal.

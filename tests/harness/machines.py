@@ -31,7 +31,7 @@ from ops.proof.full_check import check
 from ops.run.services.apache_kafka import KafkaNode, new_cluster_id
 from ops.run.services.kafka_probe import brokers_known
 from ops.run.services.postgres import Postgres
-from ops.run.services.process import run_coroutine, wait_for
+from ops.run.services.process import run_coroutine, suspend, wait_for
 from ops.run.services.valkey import Valkey
 from ops.run.supervisor import Child, ChildSpec
 from pipelines.platform_settings import PlatformSettings
@@ -92,6 +92,8 @@ class HostProcess:
     def suspend(self) -> None:
         """SIGSTOP: it keeps its memory and its connections, and does nothing. It must go on within its session."""
         self._child.signal(signal.SIGSTOP)
+        assert self._child.process is not None
+        suspend(psutil.Process(self._child.process.pid))
 
     def resume(self) -> None:
         """SIGCONT."""

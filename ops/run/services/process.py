@@ -21,7 +21,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self, TypeVar
@@ -42,6 +42,8 @@ LOG_TAIL_LINES = 12
 LOG_TAIL_BYTES = 32_768
 LOG_BYTES_MAX = 64 * 1024 * 1024  # a longer log is set aside as `.1` at the next start
 PASSWORD_BYTES = 32  # impossible to guess
+SUSPEND_TIMEOUT_S = 10.0
+NOT_RUNNING = frozenset("TtZXx")  # states of a thread (proc(5)): stopped, traced, a zombie, dead
 LAUNCHER = Path(__file__).with_name("launch.py")
 
 T = TypeVar("T")
@@ -336,8 +338,9 @@ class Service(ABC):
             return self.start()
 
     def pause(self) -> None:
-        """SIGSTOP to the whole process tree: connections stay open, but get no answer."""
-        self._signal_tree(signal.SIGSTOP)
+        """Suspends the whole process tree: connections stay open, but get no answer. Returns when all of it stands."""
+        while running := [one for one in self._tree() if not is_suspended(one)]:  # one may just have been forked
+            suspend(*running)
 
     def resume(self) -> None:
         """SIGCONT to the whole process tree."""
@@ -403,6 +406,33 @@ def _alive(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def suspend(*processes: psutil.Process) -> None:
+    """SIGSTOP. Returns when none of their threads runs: on a busy machine some go on for a while after the signal.
+
+    Raises `TimeoutError` for a process that does not stop, such as one in a system call that cannot be interrupted.
+    """
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.suspend()
+    for process in processes:
+        if problem := wait_for(partial(is_suspended, process), timeout_s=SUSPEND_TIMEOUT_S):
+            raise TimeoutError(f"process {process.pid} does not stop: {problem}")
+
+
+def is_suspended(process: psutil.Process) -> bool:
+    """True if none of its threads runs, which is also so after its end."""
+    threads = Path(f"/proc/{process.pid}/task")
+    try:
+        if not threads.parent.parent.is_dir():  # another system than Linux
+            return bool(process.status() == psutil.STATUS_STOPPED)
+        states = [(one / "stat").read_text().rpartition(")")[2].split()[0] for one in threads.iterdir()]
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return True
+    except FileNotFoundError:  # a thread has ended, or all of them
+        return not process.is_running()
+    return NOT_RUNNING.issuperset(states)
 
 
 def wait_for(

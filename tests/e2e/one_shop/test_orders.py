@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-import signal
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
@@ -14,6 +12,7 @@ import pytest
 from ops.run.platform import Platform
 from tests.harness.flows import eventually, rows_of
 from tests.harness.shop import PASSWORD, OnSale, Person, Shop, done, problem, unique
+from tests.harness.suspended import suspended
 
 WAIT = "wait=20"
 
@@ -187,16 +186,12 @@ def test_an_order_whose_row_is_late_is_refunded(platform: Platform, shop: Shop, 
     event, buyer = shop.event(owner), shop.person()
     listed(owner, event)  # the owner's own writes have their rows
     read_side = platform.supervisor.pid("read-side")
-    assert read_side is not None
     with ThreadPoolExecutor(1) as pool:
-        os.kill(read_side, signal.SIGSTOP)
-        try:
+        with suspended(read_side):
             held = done(buyer.reserve(event.id, ticket_type_id=event.seated, quantity=1), 201)
             path = f"/v1/events/{event.id}/reservations/{held['id']}/refund"
             answer = pool.submit(owner.post, path, key=unique(), prefer=WAIT, json={"ticket_ids": []})
             assert wait([answer], timeout=0.5).not_done, "it waits for the row"
-        finally:
-            os.kill(read_side, signal.SIGCONT)
         assert problem(answer.result(), 409, "not-held")["detail"]
 
 
