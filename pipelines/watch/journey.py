@@ -67,12 +67,15 @@ def follow(
     """
     with closing(Database(settings.postgres_url)) as database:
 
-        async def look(connection: Connection) -> Mapping[str, Any] | None:
+        async def look(connection: Connection) -> tuple[Mapping[str, Any] | None, int]:
             row = await connection.fetchrow(SQL["reservation"], reservation_id)
-            return None if row is None else dict(row)
+            if row is None:
+                return None, 0
+            return dict(row), (await _applied(connection, row["partition"])).get("projections", 0)
 
-        row = database.run(look, readonly=True)
-        facts, stopped = _facts(settings, database, reservation_id, event_id, row)
+        # One moment of both: the rows know of nothing later about the reservation up to where they are.
+        row, applied = database.run(look, isolation="repeatable_read", readonly=True)
+        facts, stopped = _facts(settings, reservation_id, event_id, row, applied)
         facts = _with_command(settings, facts, reservation_id, also)
         commands = _commands(settings, facts)
         if not facts:
@@ -100,12 +103,12 @@ def follow_command(settings: Settings, position: Position) -> Journey:
 
 def _facts(
     settings: Settings,
-    database: Database,
     reservation_id: ReservationId,
     event_id: EventId | None,
     row: Mapping[str, Any] | None,
+    applied: int,
 ) -> tuple[list[TopicRecord], str]:
-    """The facts about a reservation, and the bound that cut the reading off."""
+    """The facts about a reservation, and the bound that cut the reading off. The rows have what is before `applied`."""
     partitions = len(chosen(settings, FACTS, None))
     if row is None:
         key = None if event_id is None else str(event_id)
@@ -123,7 +126,6 @@ def _facts(
             break  # the rows know of nothing later up to their own position
         if _about(one, reservation_id):
             facts.append(one)
-    applied = _applied(database, home).get("projections", 0)
     late = Search(settings, FACTS, Criteria(key=event), partitions=[home], starts={home: applied}, bounds=READ_MAX)
     known = {one.position for one in facts}
     facts += [one for one in late.matches() if _about(one, reservation_id) and one.position not in known]
@@ -164,11 +166,9 @@ def _about(record: TopicRecord, reservation_id: ReservationId) -> bool:
     return reservation_id in (record.fields.get("reservation_id"), record.fields.get("subject_id"))
 
 
-def _applied(database: Database, partition: int) -> dict[str, int]:
-    async def look(connection: Connection) -> dict[str, int]:
-        return {name: max(0, at) for name, at in await connection.fetch(SQL["applied"], partition)}
-
-    return database.run(look, readonly=True)
+async def _applied(connection: Connection, partition: int) -> dict[str, int]:
+    """By branch of the read side: the offset of the first fact that it has not read."""
+    return {name: max(0, at) for name, at in await connection.fetch(SQL["applied"], partition)}
 
 
 def _journey(
@@ -187,7 +187,7 @@ def _journey(
              if one.fields.get(name)}  # fmt: skip
 
     async def look(connection: Connection) -> tuple[dict[str, int], list[JourneyStep]]:
-        applied = {name: max(0, at) for name, at in await connection.fetch(SQL["applied"], home)}
+        applied = await _applied(connection, home)
         return applied, await row_steps(connection, event_id, reservation_id, users, facts, row, traces)
 
     applied, from_rows = database.run(look, readonly=True)

@@ -9,7 +9,11 @@ from typing import Any
 
 import pytest
 
+from connectors.log_reader import chosen
 from connectors.settings import Settings
+from pipelines.watch import journey
+from pipelines.watch.journey_steps import Stage
+from schemas.ids import ReservationId
 from schemas.topics import COMMANDS, FACTS
 from tests.harness.command_line import Circle, command_line
 from tests.harness.flows import eventually, rows_of
@@ -114,6 +118,28 @@ def test_a_purchase_is_followed_from_the_request_to_its_mail_and_webhook(street:
     assert "reservation.confirmed" in text
     assert "answer 201" in text
     assert street.buyer.email not in text
+
+
+def test_what_happens_while_the_rows_are_looked_at_is_in_the_journey(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = done(street.buyer.reserve(street.event.id, ticket_type_id=street.event.seated, quantity=1), 201)
+
+    def until_rows_say(status: str) -> None:
+        query = "SELECT status FROM reservations WHERE id = $1"
+        with rows_of(street.settings) as rows:
+            eventually(lambda: rows(query, hold["id"]) == [(status,)], f"the rows say {status}")
+
+    def bought_meanwhile(*arguments: Any) -> list[int]:
+        done(street.buyer.confirm(hold["id"]), 200)
+        until_rows_say("confirmed")
+        return chosen(*arguments)
+
+    until_rows_say("held")
+    monkeypatch.setattr(journey, "chosen", bought_meanwhile)  # the first step after the look at the rows
+    found = journey.follow(street.settings, ReservationId(hold["id"]))
+    decisions = [one.what for one in found.steps if one.stage is Stage.DECISION]
+    assert decisions == ["TicketsHeld", "PaymentRequested", "ReservationConfirmed"]
 
 
 def test_a_refusal_is_followed_by_its_receipt_and_has_its_reason(street: Street, circle: Circle) -> None:
