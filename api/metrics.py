@@ -12,6 +12,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    Summary,
     generate_latest,
     multiprocess,
 )
@@ -82,6 +83,11 @@ class Metrics:
             "How many undecided commands the API lets through, all partitions together.",
             registry=self.registry,
             multiprocess_mode="livesum",
+        )
+        self.loop_lag = Summary(
+            "circle_api_loop_lag_seconds",
+            "How late a timer of the event loop ran: what has come waits so long. Measured while commands are sent.",
+            registry=self.registry,
         )
         self.streams = Gauge(
             "circle_api_live_streams",

@@ -151,7 +151,7 @@ class PartitionGate:
         lag: LoopLag | None = None,
     ) -> None:
         self.clock, self.hears = clock, hears
-        self._lag = lag or LoopLag(clock)
+        self._lag = lag or LoopLag(clock, METRICS.loop_lag.observe)
         now = clock()
         self.control = DelayControl(target_s=target_s, least=ADMISSION_LEAST, most=share.places, now=now)
         self.line = Line(share)
@@ -309,7 +309,7 @@ class Admission:
     ) -> None:
         """`target_s`: how long a decision may take before later commands are refused; 0 lets all through. `hears`:
         whether replies reach this process."""
-        lag = LoopLag(clock)
+        lag = LoopLag(clock, METRICS.loop_lag.observe)
         self._gates = [
             PartitionGate(UNDECIDED, target_s=target_s, hears=hears, clock=clock, lag=lag)
             for _ in range(partitions if target_s else 0)

@@ -12,8 +12,9 @@ IDLE_S = 1.0  # after the last use the timer ends: an idle process wakes up for 
 class LoopLag:
     """Measured by a timer, for as long as it is used."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float], observe: Callable[[float], None]) -> None:
+        """`observe` takes the seconds by which each timer was late."""
+        self._clock, self._observe = clock, observe
         self._ticking = False
         self._ticked_at = self._used_at = 0.0
         self._before_s = self._last_s = 0.0
@@ -38,6 +39,7 @@ class LoopLag:
     def _tick(self) -> None:
         now = self._clock()
         self._before_s, self._last_s = self._last_s, self._late_s(now)
+        self._observe(self._last_s)
         self._ticked_at = now
         if now - self._used_at < IDLE_S:
             asyncio.get_running_loop().call_later(PERIOD_S, self._tick)

@@ -46,6 +46,11 @@ def quantiles(metric: str, by: str = "", where: str = "") -> tuple[tuple[str, st
     return tuple((quantile(part, metric, by, where), f"p{round(part * 100)}{legend}") for part in (0.5, 0.95, 0.99))
 
 
+def mean(metric: str) -> tuple[tuple[str, str], ...]:
+    """The mean of what a summary has seen in a minute, of all processes."""
+    return ((f"sum(rate({metric}_sum[1m])) / sum(rate({metric}_count[1m]))", "mean"),)
+
+
 def or_zero(query: str, by: str) -> tuple[tuple[str, str], ...]:
     """A query by a label whose series begin with the first thing to count. Before that the graph is zero, not empty."""
     return ((f'{query} or on() label_replace(vector(0), "{by}", "none", "", "")', f"{{{{{by}}}}}"),)
@@ -161,6 +166,7 @@ DASHBOARDS: dict[str, tuple[str, tuple[Panel, ...]]] = {
                     ("sum(circle_api_commands_unacknowledged)", "unacknowledged"),
                 ),
             ),
+            Panel("Mean wait for the API's event loop", "s", mean("circle_api_loop_lag_seconds")),
             Panel(
                 "PostgreSQL: sessions",
                 "short",

@@ -34,7 +34,8 @@ class QueueSecond(msgspec.Struct, frozen=True, kw_only=True):
     `unacknowledged`: commands that the broker has not acknowledged. `undecided`: commands that have a place in the
     admission, of at most `limit`. `in_line`: requests that wait for a place. `waiting`: requests that wait for the
     outcome of their command. `refused`: requests that found no place, by reason. The milliseconds are means: of an
-    answer to a reservation, from a command's time to its decision, and from a fact's time to its rows.
+    answer to a reservation, of the lateness of the API's event loop, from a command's time to its decision, and from a
+    fact's time to its rows.
     """
 
     at_s: float  # after the first request
@@ -45,6 +46,7 @@ class QueueSecond(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int
     refused: dict[str, int]
     answer_ms: float
+    loop_lag_ms: float
     decided_ms: float
     persisted_ms: float
 
@@ -121,6 +123,7 @@ def _second(before: Mapping[Series, float], now: Mapping[Series, float], at_s: f
         waiting=gauge("circle_api_requests_waiting"),
         refused={why: count for why, count in refused.items() if count},
         answer_ms=mean_ms("circle_http_request_seconds", ("method", "POST"), ("route", RESERVE)),
+        loop_lag_ms=mean_ms("circle_api_loop_lag_seconds"),
         decided_ms=mean_ms("circle_record_age_seconds", ("stage", "decided")),
         persisted_ms=mean_ms("circle_record_age_seconds", ("stage", "persisted")),
     )

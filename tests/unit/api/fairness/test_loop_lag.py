@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -10,8 +11,8 @@ from api.fairness.loop_lag import IDLE_S, PERIOD_S, LoopLag
 from tests.harness.virtual_time import compute, now, run
 
 
-async def used() -> LoopLag:
-    lag = LoopLag(now)
+async def used(observe: Callable[[float], None] = lambda _: None) -> LoopLag:
+    lag = LoopLag(now, observe)
     lag.use(now())
     await asyncio.sleep(5 * PERIOD_S)
     return lag
@@ -50,3 +51,18 @@ def test_after_its_last_use_it_measures_no_more() -> None:
         assert lag.seconds(now()) == pytest.approx(0.3 - PERIOD_S)
 
     run(scenario())
+
+
+def test_each_late_timer_is_observed() -> None:
+    seen = list[float]()
+
+    async def scenario() -> None:
+        await used(seen.append)
+        seen.clear()
+        compute(0.3)
+        await asyncio.sleep(2.5 * PERIOD_S)
+
+    run(scenario())
+    assert seen[0] >= 0.3 - PERIOD_S
+    assert seen[1:] == pytest.approx([0.0] * len(seen[1:]), abs=1e-9)
+    assert len(seen) > 1

@@ -9,6 +9,9 @@ BEFORE = """
 circle_api_share_refused_total{share="undecided commands",why="network"} 3.0
 circle_api_share_refused_total{share="undecided commands",why="all"} 1.0
 circle_api_share_refused_total{share="PostgreSQL connections",why="all"} 9.0
+# TYPE circle_api_loop_lag_seconds summary
+circle_api_loop_lag_seconds_sum 1.0
+circle_api_loop_lag_seconds_count 100
 # TYPE circle_record_age_seconds histogram
 circle_record_age_seconds_sum{stage="decided"} 1.0
 circle_record_age_seconds_count{stage="decided"} 10
@@ -31,6 +34,9 @@ circle_api_share_waiting{share="undecided commands"} 7
 circle_api_share_refused_total{share="undecided commands",why="network"} 5.0
 circle_api_share_refused_total{share="undecided commands",why="all"} 1.0
 circle_api_share_refused_total{share="PostgreSQL connections",why="all"} 12.0
+# TYPE circle_api_loop_lag_seconds summary
+circle_api_loop_lag_seconds_sum 3.0
+circle_api_loop_lag_seconds_count 110
 # TYPE circle_record_age_seconds histogram
 circle_record_age_seconds_sum{stage="decided"} 3.0
 circle_record_age_seconds_count{stage="decided"} 30
@@ -52,6 +58,7 @@ def test_a_second_has_the_lengths_of_queues_and_the_means_of_what_came_in_it() -
             waiting=41,
             refused={"network": 2},
             answer_ms=250.0,
+            loop_lag_ms=200.0,
             decided_ms=100.0,
             persisted_ms=0.0,
         )
