@@ -103,7 +103,7 @@ def create_app(settings: PlatformSettings, key_file: Path | None, stop: StopSign
     app.ctx.hot = HotRoutes(hot)
     app.before_server_start(partial(_open, settings, key_file))
     if settings.operator_port is not None:
-        app.after_server_start(partial(_open_to_operators, settings.operator_host, settings.operator_port))
+        app.before_server_start(partial(_open_to_operators, settings.operator_host, settings.operator_port))
     app.after_server_start(partial(_serve_until, stop))
     app.before_server_stop(_stop_streams)
     app.after_server_stop(_close)
@@ -178,7 +178,8 @@ async def _open(settings: PlatformSettings, key_file: Path | None, app: Sanic[An
 
 
 async def _open_to_operators(host: str, port: int, app: Sanic[Any, Any]) -> None:
-    """The operators' port. All API processes of this machine share it: each one can give the metrics of all."""
+    """The operators' port, which opens before the other one. All API processes of this machine share it: each one can
+    give the metrics of all."""
     loop = asyncio.get_running_loop()
     connections: set[EdgeProtocol] = set()
     protocol = partial(EdgeProtocol, loop=loop, app=app, connections=connections, operator=True)
