@@ -16,7 +16,7 @@ ROUNDS ?= 10
 # Test processes that compute or have a JVM, and those whose tests also wait for small servers of their own: with two of
 # these a machine of two cores rests for a sixth of the time.
 TEST_WORKERS ?= 2
-SERVER_TEST_WORKERS ?= 4
+SERVER_TEST_WORKERS ?= 3
 # With this set, each of the thousands of processes that the tests start compiles its modules once more.
 unexport PYTHONDONTWRITEBYTECODE
 # PYTHON=… picks another interpreter than ops/run/pick_python.sh does; it has to be 3.11 or 3.12.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import socket
-import tempfile
 from functools import partial
 from multiprocessing import parent_process
 from pathlib import Path
@@ -23,7 +22,7 @@ from api.auth.keys import KeyRing, generate_pem
 from api.http.descriptors import affordable
 from api.http.protocol import EdgeProtocol
 from api.stop_signals import StopSignals
-from connectors import logs
+from connectors import logs, temporary_directories
 from connectors.errors import ServiceUnreachable
 from connectors.schema_registry import codec_of
 from pipelines.platform_settings import PlatformSettings
@@ -37,10 +36,10 @@ def serve(settings: PlatformSettings, host: str, port: int, workers: int = 1) ->
     """Serve until a stop signal. Raises SettingsError for a bad key file, ServiceUnreachable for a port in use."""
     _check_port(host, port)
     codec_of(settings)  # fails before anything is started if the schema registry does not answer
-    with tempfile.TemporaryDirectory(prefix="circle-api-") as scratch:
+    with temporary_directories.made("api") as scratch:
         key_file = settings.jwt_key_file
         if key_file is None:  # development only: in production the settings refuse this
-            key_file = Path(scratch) / "jwt.pem"
+            key_file = scratch / "jwt.pem"
             key_file.touch(mode=0o600)
             key_file.write_bytes(generate_pem())
             log.warning("keys.ephemeral", reason="CIRCLE_JWT_KEY_FILE is not set; tokens end with this process")
@@ -56,7 +55,7 @@ def serve(settings: PlatformSettings, host: str, port: int, workers: int = 1) ->
                 motd=False,
             )
             return 0
-        return _serve_many(settings, host, port, workers, key_file, Path(scratch))
+        return _serve_many(settings, host, port, workers, key_file, scratch)
 
 
 def _serve_many(settings: PlatformSettings, host: str, port: int, workers: int, key_file: Path, scratch: Path) -> int:

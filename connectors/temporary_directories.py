@@ -9,6 +9,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 PREFIX = "circle-tmp-"
@@ -28,6 +29,16 @@ def make(name: str) -> Path:
     new.rename(path / OWNER_FILE)
     _held[path] = lock
     return path
+
+
+@contextlib.contextmanager
+def made(name: str) -> Iterator[Path]:
+    """A new directory for a block."""
+    path = make(name)
+    try:
+        yield path
+    finally:
+        remove(path)
 
 
 def remove(path: Path) -> None:

@@ -23,14 +23,13 @@ from urllib.parse import quote
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from connectors import redis_clients
+from connectors import redis_clients, temporary_directories
 from connectors.errors import SettingsError
 from connectors.settings import Settings
 from connectors.topics import apply_topics, describe_topics
 from ops.migrations import migrate, reset_derived
 from ops.run import discovery as found
 from ops.run.prometheus import SCRAPE_S, config
-from ops.run.services import temporary
 from ops.run.services.process import LOOPBACK, free_port, port_is_free, private_directory, run_coroutine
 from ops.run.services.stack import BrokerKind, Running, Stack
 from ops.run.supervisor import ChildSpec, Say, Supervisor
@@ -105,7 +104,7 @@ class Platform:
         if self.data_dir is not None:
             return self.data_dir
         if self._run_dir is None:
-            self._run_dir = temporary.make("run")
+            self._run_dir = temporary_directories.make("run")
         return self._run_dir
 
     @property
@@ -217,7 +216,7 @@ class Platform:
             self._supervisor.stop()
         self.stack.stop()
         if self._run_dir is not None:
-            temporary.remove(self._run_dir)
+            temporary_directories.remove(self._run_dir)
             self._run_dir = None
         if self._lock_file is not None:
             self._lock_file.close()

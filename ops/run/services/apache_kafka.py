@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
 
+from connectors import temporary_directories
 from connectors.errors import ServiceUnreachable
-from ops.run.services import kafka_jars, temporary
+from ops.run.services import kafka_jars
 from ops.run.services.kafka_probe import brokers_known
 from ops.run.services.place import HERE, ServicePlace
 from ops.run.services.process import Service, free_port, log_tail, port_answers, spawn, wait_for
@@ -149,7 +150,7 @@ class ApacheKafka:
         if nodes not in (1, 3):
             raise ValueError(f"one node or three, not {nodes}")
         self.ephemeral = data_dir is None
-        self._temporary = temporary.make(self.name) if data_dir is None else None
+        self._temporary = temporary_directories.make(self.name) if data_dir is None else None
         data_dir = data_dir or self._temporary
         assert data_dir is not None
         voters = {node: f"{HERE.address}:{free_port()}" for node in range(1, nodes + 1)}
@@ -217,7 +218,7 @@ class ApacheKafka:
             self.stop()
         self.kill()
         if self._temporary is not None:
-            temporary.remove(self._temporary)
+            temporary_directories.remove(self._temporary)
 
     def kill(self, node: int | None = None) -> None:
         for one in self._chosen(node):

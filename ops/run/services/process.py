@@ -28,9 +28,9 @@ from typing import ClassVar, Self, TypeVar
 
 import psutil
 
+from connectors import temporary_directories
 from connectors.errors import ServiceUnreachable
 from connectors.logs import Log
-from ops.run.services import temporary
 from ops.run.services.place import HERE, ServicePlace
 
 LOOPBACK = HERE.address
@@ -255,7 +255,7 @@ class Service(ABC):
         if self._given_dir is not None:
             return self._given_dir
         if self._temporary is None:
-            self._temporary = temporary.make(self.name)
+            self._temporary = temporary_directories.make(self.name)
         return self._temporary
 
     @property
@@ -323,7 +323,7 @@ class Service(ABC):
         with self._lock:
             self._signal_end(self.death_signal if self._temporary is not None else self.stop_signal)
             if self._temporary is not None:
-                temporary.remove(self._temporary)
+                temporary_directories.remove(self._temporary)
                 self._temporary = None
 
     def kill(self) -> None:

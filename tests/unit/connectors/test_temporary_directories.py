@@ -5,24 +5,24 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ops.run.services import temporary
+from connectors import temporary_directories
 from tests.harness.leftovers import tracked
 
-CODE = "from ops.run.services import temporary; import time; print(temporary.make('x'), flush=True); time.sleep(60)"
+CODE = "from connectors.temporary_directories import make; import time; print(make('x'), flush=True); time.sleep(60)"
 
 
 def test_a_killed_owner_s_directory_is_removed_and_a_living_one_s_is_not() -> None:
     owner = tracked(subprocess.Popen([sys.executable, "-c", CODE], stdout=subprocess.PIPE, text=True))
     assert owner.stdout is not None
     theirs = Path(owner.stdout.readline().strip())
-    ours = [temporary.make("y")]
+    ours = [temporary_directories.make("y")]
     assert theirs.is_dir()
     owner.send_signal(signal.SIGKILL)
     owner.wait()
     owner.stdout.close()
-    ours.append(temporary.make("z"))
+    ours.append(temporary_directories.make("z"))
     assert not theirs.exists()
     assert all(path.is_dir() for path in ours)
     for path in ours:
-        temporary.remove(path)
+        temporary_directories.remove(path)
         assert not path.exists()
