@@ -109,8 +109,15 @@ class PooledStack(Stack):
 class PooledPostgres(Postgres):
     """PostgreSQL with a pooler in front, for a Platform: its URL is the pooler's, in transaction mode."""
 
-    def __init__(self, *, data_dir: Path | None = None, port: int | None = None, log: Path | None = None) -> None:
-        super().__init__(data_dir=data_dir, port=port, log=log)
+    def __init__(
+        self,
+        *,
+        data_dir: Path | None = None,
+        port: int | None = None,
+        log: Path | None = None,
+        durable: bool | None = None,
+    ) -> None:
+        super().__init__(data_dir=data_dir, port=port, log=log, durable=durable)
         self.pooler = PgBouncer(self, "transaction")
 
     @property
