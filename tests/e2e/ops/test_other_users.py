@@ -29,10 +29,20 @@ pytestmark = [
     ),
 ]
 
-# Everything is imported as root: the user `nobody` may not even read this interpreter's libraries.
+# Everything is imported as root: the user `nobody` may not even read this interpreter's libraries. The first client of
+# Redis imports more, and so does the first error of a connection.
 AS_NOBODY = """
 import asyncio, json, os, sys
 import asyncpg, redis
+async def knock(password, port):
+    try:
+        await asyncpg.connect(host="127.0.0.1", port=port, user="postgres", database="postgres", password=password,
+                              timeout=5, ssl=False, passfile="/nonexistent")
+    except Exception as error:
+        return type(error).__name__
+    return "in"
+asyncio.run(knock(None, 1))
+redis.Redis()
 paths, postgres, valkey, uid, gid = json.load(sys.stdin)
 os.setgroups([]); os.setgid(gid); os.setuid(uid)
 found = {"read": [], "listed": [], "postgres": {}, "valkey": {}}
@@ -42,15 +52,8 @@ for path in paths:
     except OSError:
         continue
     found["read"].append(path)
-async def knock(password):
-    try:
-        await asyncpg.connect(host="127.0.0.1", port=postgres, user="postgres", database="postgres", password=password,
-                              timeout=5, ssl=False, passfile="/nonexistent")
-    except Exception as error:
-        return type(error).__name__
-    return "in"
 for password in (None, "", "postgres", "circle"):
-    found["postgres"][str(password)] = asyncio.run(knock(password))
+    found["postgres"][str(password)] = asyncio.run(knock(password, postgres))
 for password in (None, "circle"):
     try:
         redis.Redis(port=valkey, password=password, socket_timeout=5).ping()
