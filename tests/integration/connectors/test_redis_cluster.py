@@ -61,9 +61,10 @@ def test_each_kind_of_client_refuses_a_cluster_when_it_connects(node: ClusterNod
 
     async def subscribed(url: str) -> None:
         line = Line()
-        await redis_clients.hand_over(url, line, 2.0)
+        stream = await redis_clients.hand_over(url, line, 2.0)
         line.transport.close()
         await line.closed.wait()
+        del stream  # it has to live as long as the connection
 
     with redis_clients.connect(node.url) as client:
         for _ in range(2):  # no second try gets through either
