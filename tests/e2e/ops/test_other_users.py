@@ -29,37 +29,37 @@ pytestmark = [
     ),
 ]
 
-# Everything is imported as root: the user `nobody` may not even read this interpreter's libraries. The first client of
-# Redis imports more, and so does the first error of a connection.
+# Everything is imported as root: the user `nobody` may not even read this interpreter's libraries. The clients import
+# more at their first use, so root knocks first.
 AS_NOBODY = """
 import asyncio, json, os, sys
 import asyncpg, redis
-async def knock(password, port):
+paths, postgres, valkey, uid, gid = json.load(sys.stdin)
+async def knock(password):
     try:
-        await asyncpg.connect(host="127.0.0.1", port=port, user="postgres", database="postgres", password=password,
+        await asyncpg.connect(host="127.0.0.1", port=postgres, user="postgres", database="postgres", password=password,
                               timeout=5, ssl=False, passfile="/nonexistent")
     except Exception as error:
         return type(error).__name__
     return "in"
-asyncio.run(knock(None, 1))
-redis.Redis()
-paths, postgres, valkey, uid, gid = json.load(sys.stdin)
+def ping(password):
+    try:
+        redis.Redis(port=valkey, password=password, socket_timeout=5).ping()
+    except redis.RedisError as error:
+        return type(error).__name__
+    return "in"
+def knocks():
+    return {"postgres": {str(one): asyncio.run(knock(one)) for one in (None, "", "postgres", "circle")},
+            "valkey": {str(one): ping(one) for one in (None, "circle")}}
+knocks()
 os.setgroups([]); os.setgid(gid); os.setuid(uid)
-found = {"read": [], "listed": [], "postgres": {}, "valkey": {}}
+found = {"read": [], "listed": [], **knocks()}
 for path in paths:
     try:
         os.listdir(path) if os.path.isdir(path) else open(path, "rb").read(1)
     except OSError:
         continue
     found["read"].append(path)
-for password in (None, "", "postgres", "circle"):
-    found["postgres"][str(password)] = asyncio.run(knock(password, postgres))
-for password in (None, "circle"):
-    try:
-        redis.Redis(port=valkey, password=password, socket_timeout=5).ping()
-        found["valkey"][str(password)] = "in"
-    except redis.RedisError as error:
-        found["valkey"][str(password)] = type(error).__name__
 print(json.dumps(found))
 """
 
