@@ -17,7 +17,7 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from connectors.settings import Settings
-from ops.run.services.process import LOOPBACK, free_port
+from ops.run.services.process import LOOPBACK, free_port, is_suspended
 from ops.run.supervisor import Child, ChildSpec
 from tests.harness.flows import environment, eventually
 from tests.harness.pausable import Where
@@ -115,7 +115,7 @@ class Worker:
         assert self._child.process is not None
         itself = psutil.Process(self._child.process.pid)
         self._child.signal(where.value)
-        eventually(lambda: itself.status() == psutil.STATUS_STOPPED, f"{self.label} stops {where.name.lower()} a batch")
+        eventually(lambda: is_suspended(itself), f"{self.label} stops {where.name.lower()} a batch")
 
     def resume(self) -> None:
         self._child.signal(signal.SIGCONT)
