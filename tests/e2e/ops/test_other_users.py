@@ -29,8 +29,8 @@ pytestmark = [
     ),
 ]
 
-# Everything is imported as root: the user `nobody` may not even read this interpreter's libraries. The clients import
-# more at their first use, so root knocks first.
+# Root imports everything, since the user `nobody` may not even read this interpreter's libraries. The clients import
+# more at their first use, so root uses each of them first.
 AS_NOBODY = """
 import asyncio, json, os, sys
 import asyncpg, redis
