@@ -45,6 +45,7 @@ from api.fairness.shared_rate_limits import SharedLimiter
 from api.fairness.shares import Places
 from api.fairness.short_cache import ShortCache
 from api.http.representation import Representations
+from api.http.stream_groups import StreamGroups
 from api.listening import Listening
 from api.log.announcements import Announcements
 from api.log.ends import LogEnds
@@ -52,7 +53,7 @@ from api.log.sold_out import SoldOutRequests
 from api.log.watermarks import Memory, RecentIds, Watermarks
 from api.log.writer import LogWriter
 from api.metrics import METRICS
-from api.reads.availability_feeds import AvailabilityFeeds
+from api.reads.availability_feeds import AvailabilityFeeds, EventWatcher
 from api.reads.database import QueryPool
 from api.reads.existence import Existence
 from api.reads.history import History
@@ -122,6 +123,7 @@ class ApiDeps:
     redis_reads: Places = field(default_factory=lambda: Places(REDIS_READS, "reads"))
     availability: SharedFetch[EventAvailabilityOut] = field(default_factory=SharedFetch)
     availability_feeds: AvailabilityFeeds = field(default_factory=AvailabilityFeeds)
+    event_watchers: StreamGroups[EventWatcher] = field(default_factory=StreamGroups)
     seat_maps: SeatMapReads = field(default_factory=SeatMapReads)
     seat_feeds: SeatFeeds = field(default_factory=SeatFeeds)
     representations: Representations = field(default_factory=Representations)
@@ -212,6 +214,7 @@ class ApiDeps:
     async def close(self) -> None:
         """Wait for the log's acknowledgements, then close everything else."""
         await cancel_all(self._tasks, SHUTDOWN_GRACE_S)
+        await self.event_watchers.close(SHUTDOWN_GRACE_S)
         self.sold_out.close_window()
         self.log_writer.close()
         await self.announcements.close()

@@ -47,6 +47,8 @@ class EdgeConnection(Protocol):
 
     def is_gone(self) -> bool: ...
 
+    def send_now(self, data: bytes) -> bool: ...
+
 
 class EdgeHttp(Http):
     """One connection's requests and answers."""

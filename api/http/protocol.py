@@ -243,6 +243,16 @@ class EdgeProtocol(HttpProtocol):
         await self._can_write.wait()
         if self.is_gone():
             raise RequestCancelled
+        self._write(data)
+
+    def send_now(self, data: bytes) -> bool:
+        """Write, unless the client has not read the bytes before, or is gone: then False."""
+        if not self._can_write.is_set() or self.is_gone():
+            return False
+        self._write(data)
+        return True
+
+    def _write(self, data: bytes) -> None:
         assert self.transport is not None
         self.transport.write(data)
         self._written_at = self.loop.time()

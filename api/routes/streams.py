@@ -7,6 +7,8 @@ stream has no queue: the missed events of a slow client wait in Postgres, not in
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from functools import partial
 from time import monotonic, time
 
 import msgspec
@@ -17,20 +19,23 @@ from api.fairness.limits import DOOR_COUNTS_S, HEARTBEAT_S, SSE_BATCH_MAX, STREA
 from api.fairness.owner import Lane
 from api.http.problem import FieldError, Problem
 from api.http.routing import Call, json, stamped
+from api.http.stream_groups import StreamGroup, chunk
 from api.http.streaming import HEADERS, HEARTBEAT, HELLO, StreamPace, is_open
 from api.log.door import works_at_door
 from api.reads.availability import availability_of, seen_part
-from api.reads.availability_feeds import SeenAvailability, WatchedAvailability
+from api.reads.availability_feeds import Counted, EventWatcher, SeenAvailability, WatchedAvailability
 from api.reads.door_counts import counts_of
 from api.reads.events import visible
+from api.reads.feeds import Reading
 from api.reads.visibility import Sight, sight
 from api.shapes.base import StreamQuery, StreamTicketIn, StreamTicketOut
-from api.shapes.events import AvailabilityOut, EventStreamQuery
+from api.shapes.events import EventStreamQuery
 from api.shapes.reservations import notification_out
 from schemas.field_types import LONG_MAX
 from schemas.ids import EventId, Position, position_text
 
 PARTITION_MAX = 2**31 - 1
+HEARTBEAT_CHUNK = chunk(HEARTBEAT)
 START, FIRST = "start", (-1, 0)  # no id comes before the first message's, so the client sends a word
 _ticket = msgspec.json.Decoder(StreamTicketIn)
 
@@ -71,51 +76,80 @@ async def event(call: Call, event_id: EventId) -> HTTPResponse | None:
     partition: int = shown_event["partition"]
     eyes = await sight(call, shown_event, code)
     deps, at_door = call.deps, await works_at_door(call, event_id)
-
-    async def read() -> WatchedAvailability:
-        return WatchedAvailability(await availability_of(deps, event_id))
-
-    def position() -> int:
-        return deps.watermarks.applied(partition)
-
+    feed = _EventFeed(deps, event_id, partition, at_door)
     with deps.live.stream(f"event/{event_id}", Lane.READ):
         response = await call.request.respond(content_type="text/event-stream", headers=HEADERS)
         await response.send(HELLO)
-        items: list[AvailabilityOut] | None = None
-        counts, changed, pace = None, True, StreamPace()
-        while is_open(call) and not call.is_head:
-            try:
-                reading = await deps.availability_feeds.get(event_id, read, position)
-                seen = await _seen(deps, reading.value, eyes)
-                counted = await counts_of(deps, event_id) if at_door else None
-            except Problem:
-                await asyncio.sleep(pace.rest_s(monotonic()))
-                continue
-            identity = position_text(partition, max(reading.position, 0))
-            if seen.items != items:
-                items = seen.items
-                await response.send(_event(identity, "availability", seen.data))
-            if counted != counts and counted is not None:
-                counts = counted
-                await response.send(_event(identity, "check-ins", _json(counted)))
-            await asyncio.sleep(pace.rest_s(monotonic()))
-            # Counts may be DOOR_COUNTS_S old, so they are read once more after a change. A reading of another watcher
-            # may lack a change that is known already.
-            patience = DOOR_COUNTS_S if at_door and changed else HEARTBEAT_S
-            changed = await deps.watermarks.wait(partition, reading.position + 1, patience, ask=False)
-            if not changed:
-                await response.send(HEARTBEAT)
+        if not call.is_head:
+            watcher = EventWatcher(call.request, partial(is_open, call), eyes)
+            with deps.event_watchers.joined((event_id, at_door), watcher, feed.serve):
+                await feed.begin(watcher)
+                await watcher.ended
         await response.eof()
     return None
 
 
-async def _seen(deps: ApiDeps, watched: WatchedAvailability, eyes: Sight) -> SeenAvailability:
-    """What a watcher sees, and its text: made once for all who see the same. Raises Problem unavailable."""
-    seen = watched.by_sight.get(eyes)
-    if seen is None:
-        part = await seen_part(deps, watched.whole, eyes)
-        seen = watched.by_sight[eyes] = SeenAvailability(part.items, _json(stamped(part)))
-    return seen
+class _EventFeed:
+    """What the watchers of an event get: its availability, and at the door its counts."""
+
+    def __init__(self, deps: ApiDeps, event_id: EventId, partition: int, at_door: bool) -> None:
+        self._deps, self._event_id, self._partition, self._at_door = deps, event_id, partition, at_door
+
+    async def begin(self, watcher: EventWatcher) -> None:
+        """Send a watcher its first news. A group may have rested for long when it joins."""
+        pace = StreamPace()
+        while watcher.is_open():
+            if await self._look([watcher]) is not None:
+                return
+            await asyncio.sleep(pace.rest_s(monotonic()))
+
+    async def serve(self, group: StreamGroup[EventWatcher]) -> None:
+        """Send a group its news, at each change, and heartbeats."""
+        watermarks, partition = self._deps.watermarks, self._partition
+        pace, changed = StreamPace(), True
+        while group.goes_on():
+            position = await self._look(group.streams)
+            await asyncio.sleep(pace.rest_s(monotonic()))
+            if position is None:
+                continue
+            # Counts may be DOOR_COUNTS_S old, so they are read once more after a change. A reading of another watcher
+            # may lack a change that is known already.
+            patience = DOOR_COUNTS_S if self._at_door and changed else HEARTBEAT_S
+            changed = await watermarks.wait(partition, position + 1, patience, ask=False)
+            if not changed:
+                group.send(HEARTBEAT_CHUNK)
+
+    async def _look(self, watchers: Iterable[EventWatcher]) -> int | None:
+        """Send news to the watchers who lack them. Returns the position of the reading; None if there is none, or
+        not every watcher could take its news."""
+        watchers = list(watchers)  # some may come or go meanwhile
+        try:
+            reading = await self._deps.availability_feeds.get(self._event_id, self._read, self._applied)
+            counts = await counts_of(self._deps, self._event_id) if self._at_door else None
+            seen = {eyes: await self._seen(reading, eyes) for eyes in {watcher.eyes for watcher in watchers}}
+        except Problem:
+            return None
+        counted = None if counts is None else Counted(counts, self._message(reading, "check-ins", _json(counts)))
+        reached = [watcher.show(reading.next_at, seen[watcher.eyes], counted) for watcher in watchers]
+        return reading.position if all(reached) else None
+
+    async def _seen(self, reading: Reading[WatchedAvailability], eyes: Sight) -> SeenAvailability:
+        """What a watcher sees: made once for all who see the same. Raises Problem unavailable."""
+        seen = reading.value.by_sight.get(eyes)
+        if seen is None:
+            part = await seen_part(self._deps, reading.value.whole, eyes)
+            seen = SeenAvailability(part.items, self._message(reading, "availability", _json(stamped(part))))
+            reading.value.by_sight[eyes] = seen
+        return seen
+
+    async def _read(self) -> WatchedAvailability:
+        return WatchedAvailability(await availability_of(self._deps, self._event_id))
+
+    def _applied(self) -> int:
+        return self._deps.watermarks.applied(self._partition)
+
+    def _message(self, reading: Reading[WatchedAvailability], name: str, data: str) -> bytes:
+        return chunk(_event(position_text(self._partition, max(reading.position, 0)), name, data))
 
 
 async def ticket(call: Call) -> HTTPResponse:

@@ -1,0 +1,136 @@
+"""Streams that show the same are served in groups: as few tasks as groups, and each stream ends for itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+
+import pytest
+
+from api.http.stream_groups import GROUP_MAX, LiveStream, StreamGroup, StreamGroups
+
+
+class KeptStream(LiveStream):
+    """A stream that keeps what is written, and may be full."""
+
+    def __init__(self, may_go_on: Callable[[], bool] = lambda: True) -> None:
+        self.is_open, self.ended = may_go_on, asyncio.get_running_loop().create_future()
+        self.written: list[bytes] = []
+        self.is_full = False
+
+    def send(self, chunk: bytes) -> bool:
+        if not self.is_full:
+            self.written.append(chunk)
+        return not self.is_full
+
+
+class News:
+    """Serves groups: each stream gets `text` whenever `come` is set."""
+
+    def __init__(self) -> None:
+        self.come, self.served, self.text = asyncio.Event(), list[StreamGroup[KeptStream]](), b""
+
+    async def serve(self, group: StreamGroup[KeptStream]) -> None:
+        self.served.append(group)
+        while group.goes_on():
+            await self.come.wait()
+            group.send(self.text)
+            await asyncio.sleep(0)
+
+    async def tell(self, text: bytes) -> None:
+        self.text = text
+        self.come.set()
+        await asyncio.sleep(0)
+        self.come.clear()
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def news() -> News:
+    return News()
+
+
+@asynccontextmanager
+async def watching(groups: StreamGroups[KeptStream], news: News, count: int) -> AsyncIterator[list[KeptStream]]:
+    streams = [KeptStream() for _ in range(count)]
+    with ExitStack() as joined:
+        for stream in streams:
+            joined.enter_context(groups.joined("event", stream, news.serve))
+        await asyncio.sleep(0)
+        yield streams
+    await asyncio.sleep(0)
+
+
+async def test_a_thousand_streams_are_served_by_a_task_for_each_full_group(news: News) -> None:
+    async with watching(StreamGroups(), news, 1_000) as streams:
+        await news.tell(b"sold")
+        assert [stream.written for stream in streams] == [[b"sold"]] * 1_000
+        assert [len(group.streams) for group in news.served] == [GROUP_MAX] * 31 + [1_000 - 31 * GROUP_MAX]
+
+
+async def test_streams_of_two_events_are_never_in_one_group(news: News) -> None:
+    groups, other = StreamGroups[KeptStream](), News()
+    one, two = KeptStream(), KeptStream()
+    with groups.joined("one", one, news.serve), groups.joined("two", two, other.serve):
+        await asyncio.sleep(0)
+        await news.tell(b"of one")
+        assert (one.written, two.written) == ([b"of one"], [])
+
+
+async def test_a_stream_that_leaves_makes_room_and_the_last_one_ends_the_task(news: News) -> None:
+    before, groups = asyncio.all_tasks(), StreamGroups[KeptStream]()
+    async with AsyncExitStack() as all_of_them:
+        await all_of_them.enter_async_context(watching(groups, news, GROUP_MAX - 1))
+        for _ in range(3):
+            async with watching(groups, news, 1) as (late,):
+                await news.tell(b"sold")
+                assert late.written == [b"sold"]
+        assert len(news.served) == 1
+        assert len(asyncio.all_tasks() - before) == 1
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before
+    async with watching(groups, news, 1) as (later,):
+        await news.tell(b"again")
+        assert later.written == [b"again"]
+
+
+async def test_a_stream_that_may_not_go_on_is_ended_and_the_others_get_their_news(news: News) -> None:
+    groups, may = StreamGroups[KeptStream](), [True]
+    short, long = KeptStream(lambda: may[0]), KeptStream()
+    with groups.joined("event", short, news.serve), groups.joined("event", long, news.serve):
+        await asyncio.sleep(0)
+        await news.tell(b"first")
+        may[0] = False
+        await news.tell(b"second")
+        await asyncio.sleep(0)
+        assert short.ended.done()
+        assert not long.ended.done()
+    assert long.written == [b"first", b"second"]
+
+
+async def test_a_full_stream_is_left_out_and_the_others_do_not_wait_for_it(news: News) -> None:
+    async with watching(StreamGroups(), news, 3) as (full, *others):
+        full.is_full = True
+        await news.tell(b"sold")
+        assert [stream.written for stream in others] == [[b"sold"]] * 2
+        full.is_full = False
+        await news.tell(b"more")
+        assert full.written == [b"more"]
+
+
+async def test_an_error_of_a_group_reaches_each_of_its_streams_and_the_next_one_begins_a_group(news: News) -> None:
+    groups = StreamGroups[KeptStream]()
+
+    async def breaks(_: StreamGroup[KeptStream]) -> None:
+        await asyncio.sleep(0)
+        raise ValueError("broken")
+
+    streams = KeptStream(), KeptStream()
+    with groups.joined("event", streams[0], breaks), groups.joined("event", streams[1], breaks):
+        for stream in streams:
+            with pytest.raises(ValueError, match="broken"):
+                await stream.ended
+        async with watching(groups, news, 1) as (later,):
+            await news.tell(b"sold")
+            assert later.written == [b"sold"]
