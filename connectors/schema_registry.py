@@ -20,7 +20,7 @@ from connectors.errors import AccessRefused, CircleError, ServiceUnreachable
 from connectors.logs import Log
 from connectors.settings import Settings
 from connectors.urls import without_password
-from schemas.codec import Codec, own_schemas
+from schemas.codec import Codec, own_codec, own_schemas
 
 TIMEOUT_S = 5.0  # for one answer
 CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
@@ -51,7 +51,7 @@ def codec_of(settings: Settings) -> Codec:
     Raises ServiceUnreachable when the registry does not answer, SchemaRefused when it refuses.
     """
     if settings.schema_registry_url is None:
-        return Codec()
+        return own_codec()
     registered = ask(settings.schema_registry_url, settings.schema_registry_ca_file)
     return Codec(registered.ids, registered.writers)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Mapping
+from functools import cache
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,12 @@ class Codec:
         if len(value) < HEADER_BYTES or value[0] != MAGIC:
             return Undecodable("does not begin with 0x00 and a 4-byte schema id")
         return Undecodable(f"schema id {int.from_bytes(value[1:HEADER_BYTES], 'big')} is not known here")
+
+
+@cache
+def own_codec() -> Codec:
+    """The codec by the manifest's ids. A codec keeps no state between records, so the process shares one."""
+    return Codec()
 
 
 def header_of(schema_id: int) -> bytes:

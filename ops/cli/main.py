@@ -105,11 +105,11 @@ def _done(arguments: list[str]) -> object:
             return process()
     import typer  # a process of the platform starts without it
 
-    from ops.cli.app import build
+    from ops.cli.app import circle
 
     only = MODULE_OF.get(arguments[0]) if arguments else None
     try:
-        return typer.main.get_command(build(only)).main(arguments, prog_name="circle", standalone_mode=False)
+        return circle(only).main(arguments, prog_name="circle", standalone_mode=False)
     except typer.Abort:
         return EXIT_INTERRUPTED
 

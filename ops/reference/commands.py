@@ -7,9 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-import typer
-
-from ops.cli.app import build
+from ops.cli.app import circle
 from ops.reference.markdown import WRITTEN, table, text
 
 INTRODUCTION = """\
@@ -56,7 +54,7 @@ def leaves() -> dict[str, Any]:
             for name, one in inner.items():
                 walk((*words, name), one)
 
-    walk((), typer.main.get_command(build()))
+    walk((), circle())
     return found
 
 

@@ -37,6 +37,7 @@ openapi_tools  pinned linters and generators for the OpenAPI document.
 otlp_collector The receiver of OpenTelemetry's collector, which hands its spans to the test.
 page_steps     follows the steps of a page in a copy of the repository.
 pausable       `circle` with a worker or a read side that stops itself in its next transaction, when asked.
+plain_http     HTTP without TLS, whose clients read no certificates.
 pooler         PgBouncer in front of the embedded PostgreSQL, in each of its modes.
 prometheus     A real Prometheus and promtool, from Debian's package.
 redis_cluster  three nodes of Valkey with all slots, and the clients' refusal of them.

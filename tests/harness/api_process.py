@@ -16,6 +16,7 @@ from api.auth.keys import KeyRing, generate_pem
 from api.auth.tokens import AccessTokens, Role
 from connectors.settings import Settings
 from ops.run.services.process import free_port, wait_for
+from tests.harness.plain_http import PLAIN
 from tests.harness.shop import Person
 
 READY_S = 60.0
@@ -78,7 +79,7 @@ def api_process(
         api_command(module, port, workers), env=environment(settings, key_file, **env), stdout=log, stderr=log
     )
     try:
-        with log, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=40) as http:
+        with log, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=40, verify=PLAIN) as http:
             failure = wait_for(lambda: _answers(http), timeout_s=READY_S)
             assert failure is None, log_file.read_text()
             yield ApiProcess(process, http, key_file, log_file)

@@ -8,6 +8,7 @@ import httpx
 
 from ops.run.services import kafka_jars
 from ops.run.services.process import Service
+from tests.harness.plain_http import PLAIN
 
 POM = Path(__file__).parents[1] / "kafka" / "connect.xml"
 WORKER = """
@@ -52,7 +53,9 @@ class KafkaConnect(Service):
 
     def tasks(self) -> list[dict[str, str]]:
         """The state of each task of the sink, with its error if it has failed."""
-        found: list[dict[str, str]] = httpx.get(f"{self.url}/connectors/sink/status", timeout=10).json()["tasks"]
+        found: list[dict[str, str]] = httpx.get(f"{self.url}/connectors/sink/status", timeout=10, verify=PLAIN).json()[
+            "tasks"
+        ]
         return found
 
     def command(self) -> list[str]:
@@ -67,6 +70,6 @@ class KafkaConnect(Service):
 
     def probe(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/connectors/sink/status", timeout=1).status_code == 200
+            return httpx.get(f"{self.url}/connectors/sink/status", timeout=1, verify=PLAIN).status_code == 200
         except httpx.HTTPError:
             return False

@@ -15,6 +15,7 @@ import httpx
 
 from ops.run.services import kafka_jars
 from ops.run.services.process import Service
+from tests.harness.plain_http import PLAIN
 
 POM = Path(__file__).parents[1] / "kafka" / "apicurio.xml"
 FIRST_ID = 7_001  # like no id of the manifest
@@ -131,7 +132,7 @@ class Apicurio(Service):
 
     def probe(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/subjects", timeout=1).status_code == 200
+            return httpx.get(f"{self.url}/subjects", timeout=1, verify=PLAIN).status_code == 200
         except httpx.HTTPError:
             return False
 

@@ -16,6 +16,7 @@ from api.auth.tokens import Role
 from connectors.settings import Settings
 from ops.operate.users import enrol, promote, verify
 from ops.run.platform import Platform
+from tests.harness.plain_http import PLAIN
 
 PASSWORD = "correct-horse-7"
 EVENT = {
@@ -101,7 +102,7 @@ class Shop:
     def __init__(self, url: str, settings: Settings | None = None) -> None:
         self.url, self._settings = url, settings
         self.operator = {"authorization": f"Bearer {settings.operator_token if settings is not None else ''}"}
-        self.http = httpx.Client(base_url=url, timeout=40)
+        self.http = httpx.Client(base_url=url, timeout=40, verify=PLAIN)
 
     def person(self, email: str = "", *, verified: bool = True) -> Person:
         """A new buyer. If this knows the platform, an operator has verified their address."""

@@ -21,6 +21,7 @@ from ops.run.services.process import LOOPBACK, free_port, is_suspended
 from ops.run.supervisor import Child, ChildSpec
 from tests.harness.flows import environment, eventually
 from tests.harness.pausable import Where
+from tests.harness.plain_http import PLAIN
 
 READY_TIMEOUT_S, READY_TRIES = 20.0, 3
 READY_STRICT_S = 60.0  # a JVM that has just started is slow, but it answers
@@ -150,7 +151,7 @@ class Worker:
 
     def metrics(self) -> str:
         """The living worker's metrics, as Prometheus gets them. It was made with a `metrics_port`."""
-        return httpx.get(f"http://{LOOPBACK}:{self._metrics_port}/metrics", timeout=10).text
+        return httpx.get(f"http://{LOOPBACK}:{self._metrics_port}/metrics", timeout=10, verify=PLAIN).text
 
 
 class Crew:

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from api.http.stream_groups import GROUP_MAX
+from tests.harness.plain_http import PLAIN
 from tests.harness.shop import SEATED, OnSale, Person, Shop, done
 
 pytestmark = pytest.mark.timeout(120)
@@ -47,7 +48,7 @@ def _items(line: str) -> list[dict[str, Any]] | None:
 @asynccontextmanager
 async def watching(shop: Shop, event: OnSale, person: Person | None = None) -> AsyncIterator[Watcher]:
     async with (
-        httpx.AsyncClient(base_url=shop.url, timeout=NEWS_S) as client,
+        httpx.AsyncClient(base_url=shop.url, timeout=NEWS_S, verify=PLAIN) as client,
         client.stream("GET", f"/v1/events/{event.id}/stream", headers=person.headers if person else {}) as answer,
     ):
         assert answer.status_code == 200

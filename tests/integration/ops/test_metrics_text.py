@@ -14,6 +14,7 @@ from ops.run.services.process import LOOPBACK, free_port
 from ops.run.supervisor import Child, ChildSpec
 from tests.harness.command_logs import BothLogs, write_both
 from tests.harness.flows import environment, eventually
+from tests.harness.plain_http import PLAIN
 from tests.harness.prometheus import lint
 from tests.harness.workers import Crew
 
@@ -54,7 +55,7 @@ def test_promtool_has_nothing_against_the_metrics_of_the_verifier(
 
     def text() -> str:
         try:
-            return httpx.get(f"http://{LOOPBACK}:{port}/metrics", timeout=10).text
+            return httpx.get(f"http://{LOOPBACK}:{port}/metrics", timeout=10, verify=PLAIN).text
         except httpx.ConnectError:
             assert verifier.alive, verifier.last_lines(30)
             return ""

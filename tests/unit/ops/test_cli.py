@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
-import typer
 from typer.core import TyperGroup
 
-from ops.cli.app import build
+from ops.cli.app import circle
 from ops.cli.main import COMMANDS_OF, MODULE_OF, NICENESS, main, run
 from ops.proof.bench.catalogue import BENCHES
 from ops.run.processes import named_by
@@ -51,7 +50,7 @@ COMMANDS = """
 
 
 def test_the_commands_of_a_group_are_no_commands_of_circle_itself() -> None:
-    top = typer.main.get_command(build())
+    top = circle()
     assert isinstance(top, TyperGroup)
     assert sorted(top.commands) == COMMANDS.split()
     bench = top.commands["bench"]
@@ -62,7 +61,7 @@ def test_the_commands_of_a_group_are_no_commands_of_circle_itself() -> None:
 def test_a_command_is_loaded_from_the_module_that_registers_it() -> None:
     found = {}
     for module in COMMANDS_OF:
-        group = typer.main.get_command(build(module))
+        group = circle(module)
         assert isinstance(group, TyperGroup)
         found[module] = " ".join(sorted(group.commands))
     assert found == COMMANDS_OF
@@ -112,7 +111,7 @@ def test_a_plain_command_line_of_a_process_means_what_the_library_reads_in_it(
     meant: list[tuple[object, ...]] = []
     for name in ("api", "pipeline"):
         monkeypatch.setattr(f"ops.run.processes.{name}", lambda *given: meant.append(given))
-    typer.main.get_command(build()).main(line.split(), standalone_mode=False)
+    circle().main(line.split(), standalone_mode=False)
     assert meant == [means]
 
 
