@@ -58,7 +58,7 @@ from api.reads.database import QueryPool
 from api.reads.existence import Existence
 from api.reads.history import History
 from api.reads.listeners import Live
-from api.reads.seat_feeds import SeatFeeds
+from api.reads.seat_feeds import SeatFeeds, SeatWatcher
 from api.reads.seat_maps import SeatMapReads
 from api.reads.slow_requests import SlowRequests
 from api.reads.stored_state import StoredState
@@ -124,6 +124,7 @@ class ApiDeps:
     availability: SharedFetch[EventAvailabilityOut] = field(default_factory=SharedFetch)
     availability_feeds: AvailabilityFeeds = field(default_factory=AvailabilityFeeds)
     event_watchers: StreamGroups[EventWatcher] = field(default_factory=StreamGroups)
+    seat_watchers: StreamGroups[SeatWatcher] = field(default_factory=StreamGroups)
     seat_maps: SeatMapReads = field(default_factory=SeatMapReads)
     seat_feeds: SeatFeeds = field(default_factory=SeatFeeds)
     representations: Representations = field(default_factory=Representations)
@@ -214,7 +215,7 @@ class ApiDeps:
     async def close(self) -> None:
         """Wait for the log's acknowledgements, then close everything else."""
         await cancel_all(self._tasks, SHUTDOWN_GRACE_S)
-        await self.event_watchers.close(SHUTDOWN_GRACE_S)
+        await asyncio.gather(self.event_watchers.close(SHUTDOWN_GRACE_S), self.seat_watchers.close(SHUTDOWN_GRACE_S))
         self.sold_out.close_window()
         self.log_writer.close()
         await self.announcements.close()

@@ -9,16 +9,21 @@ queue, and gets the state of a later look.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from time import monotonic
+from typing import Generic, NamedTuple, TypeVar
 
 from sanic import Request
 
+from api.fairness.limits import HEARTBEAT_S
 from api.http.http1 import EdgeHttp
+from api.http.streaming import HEARTBEAT, TICK_S, StreamPace
 from connectors.cancellation import cancel_all
 
 GROUP_MAX = 32  # their writing takes a millisecond or less, in which the rest of the process waits
+REST_S_MAX = 1.0  # between two looks: until a group notices that a stream has to end
 
 
 class LiveStream:
@@ -61,20 +66,71 @@ class StreamGroup(Generic[S]):
             stream.send(chunk)
 
 
+class Looked(NamedTuple):
+    """The position of the state that a look found, and the seconds until there may be a newer one."""
+
+    position: int
+    due_s: float
+
+
+class LiveFeed(ABC, Generic[S]):
+    """What the streams of one key get: the state, and then its changes."""
+
+    @abstractmethod
+    async def look(self, streams: Iterable[S]) -> Looked | None:
+        """Send each stream what it lacks of the newest state. None if there is no state, or if a stream could not take
+        it."""
+
+    @abstractmethod
+    async def changed(self, position: int, patience_s: float) -> bool:
+        """Whether the state changes after `position` within `patience_s` seconds."""
+
+    def patience_s(self, changed: bool) -> float:
+        """How long to wait for a change; `changed` if the last wait has brought one."""
+        del changed
+        return HEARTBEAT_S
+
+    async def begin(self, stream: S) -> None:
+        """Send a stream the state. A group may have rested for long when the stream joins it."""
+        pace = StreamPace()
+        while stream.is_open():
+            if await self.look([stream]) is not None:
+                return
+            await asyncio.sleep(pace.rest_s(monotonic()))
+
+    async def serve(self, group: StreamGroup[S]) -> None:
+        """Send a group the changes, and heartbeats, while it goes on."""
+        pace, changed = StreamPace(), True
+        while group.goes_on():
+            looked = await self.look(group.streams)
+            due_s = 0.0 if looked is None else min(looked.due_s, REST_S_MAX)
+            await asyncio.sleep(pace.rest_until_s(due_s) if due_s > TICK_S else pace.rest_s(monotonic()))
+            if looked is not None:
+                # A state that was read for another group earlier may lack a change that is known already.
+                changed = await self.changed(looked.position, self.patience_s(changed))
+                if not changed:
+                    group.send(HEARTBEAT_CHUNK)
+
+
 class StreamGroups(Generic[S]):
     """The groups of live streams in this process, by what they show."""
 
     def __init__(self) -> None:
         self._groups: dict[Hashable, dict[StreamGroup[S], asyncio.Task[None]]] = {}
 
+    async def serve(self, key: Hashable, stream: S, feed: LiveFeed[S]) -> None:
+        """Serve a stream with those of the same key, until it has to end. Feeds of one key are alike."""
+        with self._joined(key, stream, feed):
+            await feed.begin(stream)
+            await stream.ended
+
     @contextmanager
-    def joined(self, key: Hashable, stream: S, serve: Callable[[StreamGroup[S]], Awaitable[None]]) -> Iterator[None]:
-        """Let a stream be served with those of the same key. `serve` serves a new group until it does not go on."""
+    def _joined(self, key: Hashable, stream: S, feed: LiveFeed[S]) -> Iterator[None]:
         groups = self._groups.setdefault(key, {})
         group = next((one for one in groups if len(one.streams) < GROUP_MAX), None)
         if group is None:
             group = StreamGroup()
-            groups[group] = asyncio.create_task(self._serve(key, group, serve))
+            groups[group] = asyncio.create_task(self._run(key, group, feed))
         group.streams.append(stream)
         try:
             yield
@@ -89,11 +145,9 @@ class StreamGroups(Generic[S]):
         if tasks:
             await cancel_all(tasks, within_s)
 
-    async def _serve(
-        self, key: Hashable, group: StreamGroup[S], serve: Callable[[StreamGroup[S]], Awaitable[None]]
-    ) -> None:
+    async def _run(self, key: Hashable, group: StreamGroup[S], feed: LiveFeed[S]) -> None:
         try:
-            await serve(group)
+            await feed.serve(group)
         except Exception as error:  # noqa: BLE001 - the handler of each stream raises it
             for stream in group.streams:
                 if not stream.ended.done():
@@ -114,3 +168,6 @@ def chunk(text: str) -> bytes:
     """A text as one chunk of an answer that is written in chunks."""
     data = text.encode()
     return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+HEARTBEAT_CHUNK = chunk(HEARTBEAT)

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from itertools import count
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from api.http.problem import Problem
-from api.http.routing import Call
 from connectors import logs
+
+if TYPE_CHECKING:
+    from api.http.routing import Call  # it imports api.deps, which imports the groups of streams
 
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 HELLO = "retry: 2000\n: connected\n\n"

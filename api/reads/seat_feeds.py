@@ -9,8 +9,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from time import monotonic
+from typing import TYPE_CHECKING
 
+from sanic import Request
+
+from api.http.stream_groups import LiveStream
 from api.reads.feeds import Feeds
 from api.reads.seat_sections import SeatSection
 from connectors.period import Period
@@ -22,17 +27,20 @@ PERIOD = Period(
 )
 CHANGES_KEPT = 16  # of one picture: slow watchers differ in their last one
 
+if TYPE_CHECKING:
+    from api.reads.visibility import Sight  # it imports api.deps, which imports this
+
 Changes = dict[TicketTypeId, list[tuple[int, str]]]
 """By section: runs of letters that differ, with the index of their first seat."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Since:
-    """What has changed since an earlier picture, and its texts by the sections that a watcher sees."""
+    """What has changed since an earlier picture, and its messages by the sections that a watcher sees."""
 
     earlier: SeatPicture  # it is held, so that its id stays its own
     changes: Changes
-    texts: dict[tuple[TicketTypeId, ...], str] = field(default_factory=dict)
+    messages: dict[tuple[TicketTypeId, ...], bytes] = field(default_factory=dict)
 
 
 class SeatPicture:
@@ -44,19 +52,19 @@ class SeatPicture:
         self.layout = [(one.ticket_type_id, one.name, one.rows, one.seats_per_row) for one in sections]
         self._changes: OrderedDict[int, _Since] = OrderedDict()
 
-    def text_since(
-        self, earlier: SeatPicture, seen: tuple[TicketTypeId, ...], text_of: Callable[[Changes], str]
-    ) -> str | None:
-        """The text of the changes in the sections `seen`, made once for all watchers who see these; "" without changes.
-        None for another layout."""
+    def message_since(
+        self, earlier: SeatPicture, seen: tuple[TicketTypeId, ...], message_of: Callable[[Changes], bytes]
+    ) -> bytes | None:
+        """The message of the changes in the sections `seen`, made once for all watchers who see these; b"" without
+        changes. None for another layout."""
         if earlier.layout != self.layout or earlier.hidden != self.hidden:
             return None
         since = self._since(earlier)
-        text = since.texts.get(seen)
-        if text is None:
+        message = since.messages.get(seen)
+        if message is None:
             shown = {key: since.changes[key] for key in seen if key in since.changes}
-            text = since.texts[seen] = text_of(shown) if shown else ""
-        return text
+            message = since.messages[seen] = message_of(shown) if shown else b""
+        return message
 
     def _since(self, earlier: SeatPicture) -> _Since:
         known = self._changes.get(id(earlier))
@@ -76,6 +84,30 @@ class SeatPicture:
     def forget_changes(self) -> None:
         """Let earlier pictures go: watchers look for the changes of the newest one only."""
         self._changes.clear()
+
+
+class SeatWatcher(LiveStream):
+    """One live stream of an event's seats, and the picture that it has got last."""
+
+    def __init__(self, request: Request, is_open: Callable[[], bool], eyes: Sight) -> None:
+        """`eyes` are the ticket types that its caller sees."""
+        super().__init__(request, is_open)
+        self._eyes = eyes
+        self._sent: SeatPicture | None = None
+        self._shown_at = -inf
+
+    def show(
+        self, at: float, picture: SeatPicture, message_of: Callable[[SeatPicture, SeatPicture | None, Sight], bytes]
+    ) -> bool:
+        """Send what has changed; False if the client has not read what came before. `at` orders the readings: an
+        earlier one than the last is left out."""
+        if at < self._shown_at:
+            return True
+        message = message_of(picture, self._sent, self._eyes)
+        if message and not self.send(message):
+            return False
+        self._sent, self._shown_at = picture, at
+        return True
 
 
 class SeatFeeds(Feeds[SeatPicture]):

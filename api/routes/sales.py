@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from time import monotonic
+from collections.abc import Iterable
+from functools import partial
 
 import asyncpg
 import msgspec
 from sanic import HTTPResponse
 
 from api.deps import ApiDeps
-from api.fairness.limits import HEARTBEAT_S
 from api.fairness.owner import Lane
 from api.http.problem import Problem
 from api.http.reasons import for_reason
 from api.http.routing import Call, json
-from api.http.streaming import HEADERS, HEARTBEAT, HELLO, TICK_S, StreamPace, is_open
+from api.http.stream_groups import Looked, chunk
+from api.http.streaming import HEADERS, HELLO, is_open
 from api.reads.availability import availability_of
 from api.reads.events import organized, visible
-from api.reads.seat_feeds import Changes, SeatPicture
+from api.reads.seat_feeds import Changes, SeatPicture, SeatWatcher
 from api.reads.seats_now import picture_of
 from api.reads.visibility import Sight, sight
+from api.reads.watched_events import WatchedEvent
 from api.shapes.console import (
     MinuteOut,
     MoneyOut,
@@ -38,7 +40,6 @@ from schemas.ids import US_PER_S, EventId
 from schemas.money import formatted
 from schemas.times import utc
 
-REST_S_MAX = 1.0  # of a stream at a large map, which is read less often: until it notices that it has to end
 MINUTES_S = 3_600
 US_PER_MINUTE = 60 * US_PER_S
 NOT_OVER = {"cache-control": "no-store"}
@@ -66,42 +67,36 @@ async def seat_stream(call: Call, event_id: EventId) -> HTTPResponse | None:
     code = call.query(EventStreamQuery).access_code
     event = await visible(call, event_id)
     eyes, partition = await sight(call, event, code), event["partition"]
-    deps = call.deps
-
-    def position() -> int:
-        return deps.watermarks.applied(partition)
-
-    with deps.live.stream(f"event/{event_id}", Lane.READ):
+    with call.deps.live.stream(f"event/{event_id}", Lane.READ):
         response = await call.request.respond(content_type="text/event-stream", headers=HEADERS)
         await response.send(HELLO)
-        sent: SeatPicture | None = None
-        pace = StreamPace()
-        while is_open(call) and not call.is_head:
-            try:
-                reading = await deps.seat_feeds.get(event_id, lambda: picture_of(deps, event_id), position)
-            except Problem:  # Redis or PostgreSQL is away, or busy: the stream stays open
-                await asyncio.sleep(pace.rest_s(monotonic()))
-                continue
-            message = _message(reading.value, sent, eyes)
-            sent = reading.value
-            if message:
-                await response.send(message)
-            due_s = min(deps.seat_feeds.due_s(reading), REST_S_MAX)
-            # A large map is read less often than a stream looks.
-            await asyncio.sleep(pace.rest_until_s(due_s) if due_s > TICK_S else pace.rest_s(monotonic()))
-            # A picture that another watcher has read earlier may lack a change that is known already.
-            if not message and not await deps.watermarks.wait(partition, reading.position + 1, HEARTBEAT_S, ask=False):
-                await response.send(HEARTBEAT)
+        if not call.is_head:
+            watcher = SeatWatcher(call.request, partial(is_open, call), eyes)
+            await call.deps.seat_watchers.serve(event_id, watcher, _SeatFeed(call.deps, event_id, partition))
         await response.eof()
     return None
 
 
-def _message(picture: SeatPicture, sent: SeatPicture | None, eyes: Sight) -> str:
-    """The next message of a stream; "" without news."""
+class _SeatFeed(WatchedEvent[SeatWatcher]):
+    """An event's seat map."""
+
+    async def look(self, streams: Iterable[SeatWatcher]) -> Looked | None:
+        """Read the seats, and send each stream its map or what has changed."""
+        streams, feeds = list(streams), self.deps.seat_feeds  # some may come or go meanwhile
+        try:
+            reading = await feeds.get(self.event_id, lambda: picture_of(self.deps, self.event_id), self.position)
+        except Problem:  # Redis or PostgreSQL is away, or busy: the streams stay open
+            return None
+        reached = [stream.show(reading.next_at, reading.value, _message) for stream in streams]
+        return Looked(reading.position, feeds.due_s(reading)) if all(reached) else None
+
+
+def _message(picture: SeatPicture, sent: SeatPicture | None, eyes: Sight) -> bytes:
+    """The next message of a stream, as a chunk; b"" without news."""
     if picture is sent:
-        return ""
+        return b""
     seen = tuple([key for key in picture.sections if eyes.sees(key, picture.hidden[key])])
-    changes = None if sent is None else picture.text_since(sent, seen, _changes)
+    changes = None if sent is None else picture.message_since(sent, seen, _changes)
     if changes is not None:
         return changes
     sections = [
@@ -117,12 +112,12 @@ def _message(picture: SeatPicture, sent: SeatPicture | None, eyes: Sight) -> str
     return _event("map", SeatMapOut(sections))
 
 
-def _changes(shown: Changes) -> str:
+def _changes(shown: Changes) -> bytes:
     return _event("changes", SeatChangesOut(shown))
 
 
-def _event(name: str, data: msgspec.Struct) -> str:
-    return f"event: {name}\ndata: {msgspec.json.encode(data).decode()}\n\n"
+def _event(name: str, data: msgspec.Struct) -> bytes:
+    return chunk(f"event: {name}\ndata: {msgspec.json.encode(data).decode()}\n\n")
 
 
 async def _sales(deps: ApiDeps, event: asyncpg.Record) -> SalesOut:

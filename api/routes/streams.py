@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from functools import partial
-from time import monotonic, time
+from time import time
 
 import msgspec
 from sanic import HTTPResponse
@@ -19,8 +19,8 @@ from api.fairness.limits import DOOR_COUNTS_S, HEARTBEAT_S, SSE_BATCH_MAX, STREA
 from api.fairness.owner import Lane
 from api.http.problem import FieldError, Problem
 from api.http.routing import Call, json, stamped
-from api.http.stream_groups import StreamGroup, chunk
-from api.http.streaming import HEADERS, HEARTBEAT, HELLO, StreamPace, is_open
+from api.http.stream_groups import Looked, chunk
+from api.http.streaming import HEADERS, HEARTBEAT, HELLO, is_open
 from api.log.door import works_at_door
 from api.reads.availability import availability_of, seen_part
 from api.reads.availability_feeds import Counted, EventWatcher, SeenAvailability, WatchedAvailability
@@ -28,6 +28,7 @@ from api.reads.door_counts import counts_of
 from api.reads.events import visible
 from api.reads.feeds import Reading
 from api.reads.visibility import Sight, sight
+from api.reads.watched_events import WatchedEvent
 from api.shapes.base import StreamQuery, StreamTicketIn, StreamTicketOut
 from api.shapes.events import EventStreamQuery
 from api.shapes.reservations import notification_out
@@ -35,7 +36,6 @@ from schemas.field_types import LONG_MAX
 from schemas.ids import EventId, Position, position_text
 
 PARTITION_MAX = 2**31 - 1
-HEARTBEAT_CHUNK = chunk(HEARTBEAT)
 START, FIRST = "start", (-1, 0)  # no id comes before the first message's, so the client sends a word
 _ticket = msgspec.json.Decoder(StreamTicketIn)
 
@@ -76,80 +76,55 @@ async def event(call: Call, event_id: EventId) -> HTTPResponse | None:
     partition: int = shown_event["partition"]
     eyes = await sight(call, shown_event, code)
     deps, at_door = call.deps, await works_at_door(call, event_id)
-    feed = _EventFeed(deps, event_id, partition, at_door)
     with deps.live.stream(f"event/{event_id}", Lane.READ):
         response = await call.request.respond(content_type="text/event-stream", headers=HEADERS)
         await response.send(HELLO)
         if not call.is_head:
             watcher = EventWatcher(call.request, partial(is_open, call), eyes)
-            with deps.event_watchers.joined((event_id, at_door), watcher, feed.serve):
-                await feed.begin(watcher)
-                await watcher.ended
+            feed = _EventFeed(deps, event_id, partition, at_door)
+            await deps.event_watchers.serve((event_id, at_door), watcher, feed)
         await response.eof()
     return None
 
 
-class _EventFeed:
-    """What the watchers of an event get: its availability, and at the door its counts."""
+class _EventFeed(WatchedEvent[EventWatcher]):
+    """An event's availability, and at the door its counts."""
 
     def __init__(self, deps: ApiDeps, event_id: EventId, partition: int, at_door: bool) -> None:
-        self._deps, self._event_id, self._partition, self._at_door = deps, event_id, partition, at_door
+        super().__init__(deps, event_id, partition)
+        self._at_door = at_door
 
-    async def begin(self, watcher: EventWatcher) -> None:
-        """Send a watcher its first news. A group may have rested for long when it joins."""
-        pace = StreamPace()
-        while watcher.is_open():
-            if await self._look([watcher]) is not None:
-                return
-            await asyncio.sleep(pace.rest_s(monotonic()))
-
-    async def serve(self, group: StreamGroup[EventWatcher]) -> None:
-        """Send a group its news, at each change, and heartbeats."""
-        watermarks, partition = self._deps.watermarks, self._partition
-        pace, changed = StreamPace(), True
-        while group.goes_on():
-            position = await self._look(group.streams)
-            await asyncio.sleep(pace.rest_s(monotonic()))
-            if position is None:
-                continue
-            # Counts may be DOOR_COUNTS_S old, so they are read once more after a change. A reading of another watcher
-            # may lack a change that is known already.
-            patience = DOOR_COUNTS_S if self._at_door and changed else HEARTBEAT_S
-            changed = await watermarks.wait(partition, position + 1, patience, ask=False)
-            if not changed:
-                group.send(HEARTBEAT_CHUNK)
-
-    async def _look(self, watchers: Iterable[EventWatcher]) -> int | None:
-        """Send news to the watchers who lack them. Returns the position of the reading; None if there is none, or
-        not every watcher could take its news."""
-        watchers = list(watchers)  # some may come or go meanwhile
+    async def look(self, streams: Iterable[EventWatcher]) -> Looked | None:
+        """Read the availability, and send each stream what has changed."""
+        streams, feeds = list(streams), self.deps.availability_feeds  # some may come or go meanwhile
         try:
-            reading = await self._deps.availability_feeds.get(self._event_id, self._read, self._applied)
-            counts = await counts_of(self._deps, self._event_id) if self._at_door else None
-            seen = {eyes: await self._seen(reading, eyes) for eyes in {watcher.eyes for watcher in watchers}}
+            reading = await feeds.get(self.event_id, self._read, self.position)
+            counts = await counts_of(self.deps, self.event_id) if self._at_door else None
+            seen = {eyes: await self._seen(reading, eyes) for eyes in {stream.eyes for stream in streams}}
         except Problem:
             return None
         counted = None if counts is None else Counted(counts, self._message(reading, "check-ins", _json(counts)))
-        reached = [watcher.show(reading.next_at, seen[watcher.eyes], counted) for watcher in watchers]
-        return reading.position if all(reached) else None
+        reached = [stream.show(reading.next_at, seen[stream.eyes], counted) for stream in streams]
+        return Looked(reading.position, feeds.due_s(reading)) if all(reached) else None
+
+    def patience_s(self, changed: bool) -> float:
+        """At the door DOOR_COUNTS_S after a change: counts may be so old, so they are read once more."""
+        return DOOR_COUNTS_S if self._at_door and changed else HEARTBEAT_S
 
     async def _seen(self, reading: Reading[WatchedAvailability], eyes: Sight) -> SeenAvailability:
         """What a watcher sees: made once for all who see the same. Raises Problem unavailable."""
         seen = reading.value.by_sight.get(eyes)
         if seen is None:
-            part = await seen_part(self._deps, reading.value.whole, eyes)
+            part = await seen_part(self.deps, reading.value.whole, eyes)
             seen = SeenAvailability(part.items, self._message(reading, "availability", _json(stamped(part))))
             reading.value.by_sight[eyes] = seen
         return seen
 
     async def _read(self) -> WatchedAvailability:
-        return WatchedAvailability(await availability_of(self._deps, self._event_id))
-
-    def _applied(self) -> int:
-        return self._deps.watermarks.applied(self._partition)
+        return WatchedAvailability(await availability_of(self.deps, self.event_id))
 
     def _message(self, reading: Reading[WatchedAvailability], name: str, data: str) -> bytes:
-        return chunk(_event(position_text(self._partition, max(reading.position, 0)), name, data))
+        return chunk(_event(position_text(self.partition, max(reading.position, 0)), name, data))
 
 
 async def ticket(call: Call) -> HTTPResponse:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 
 import pytest
 
-from api.http.stream_groups import GROUP_MAX, LiveStream, StreamGroup, StreamGroups
+from api.http.stream_groups import GROUP_MAX, LiveFeed, LiveStream, Looked, StreamGroup, StreamGroups
+from connectors.cancellation import cancel_all
 
 
 class KeptStream(LiveStream):
@@ -25,11 +26,18 @@ class KeptStream(LiveStream):
         return not self.is_full
 
 
-class News:
-    """Serves groups: each stream gets `text` whenever `come` is set."""
+class News(LiveFeed[KeptStream]):
+    """Writes a text to the streams of its groups with each `tell`."""
 
     def __init__(self) -> None:
         self.come, self.served, self.text = asyncio.Event(), list[StreamGroup[KeptStream]](), b""
+
+    async def look(self, streams: Iterable[KeptStream]) -> Looked | None:
+        del streams
+        return Looked(0, 0.0)
+
+    async def changed(self, position: int, patience_s: float) -> bool:
+        raise AssertionError((position, patience_s))
 
     async def serve(self, group: StreamGroup[KeptStream]) -> None:
         self.served.append(group)
@@ -46,19 +54,35 @@ class News:
         await asyncio.sleep(0)
 
 
+class Broken(News):
+    """Cannot serve."""
+
+    async def serve(self, group: StreamGroup[KeptStream]) -> None:
+        del group
+        await asyncio.sleep(0)
+        raise ValueError("broken")
+
+
 @pytest.fixture
 async def news() -> News:
     return News()
 
 
+async def join(
+    groups: StreamGroups[KeptStream], stream: KeptStream, news: News, key: str = "event"
+) -> asyncio.Task[None]:
+    served = asyncio.create_task(groups.serve(key, stream, news))
+    for _ in range(2):  # the stream's task, and then its group's
+        await asyncio.sleep(0)
+    return served
+
+
 @asynccontextmanager
 async def watching(groups: StreamGroups[KeptStream], news: News, count: int) -> AsyncIterator[list[KeptStream]]:
     streams = [KeptStream() for _ in range(count)]
-    with ExitStack() as joined:
-        for stream in streams:
-            joined.enter_context(groups.joined("event", stream, news.serve))
-        await asyncio.sleep(0)
-        yield streams
+    tasks = [await join(groups, stream, news) for stream in streams]
+    yield streams
+    await cancel_all(tasks, 1.0)
     await asyncio.sleep(0)
 
 
@@ -70,25 +94,22 @@ async def test_a_thousand_streams_are_served_by_a_task_for_each_full_group(news:
 
 
 async def test_streams_of_two_events_are_never_in_one_group(news: News) -> None:
-    groups, other = StreamGroups[KeptStream](), News()
-    one, two = KeptStream(), KeptStream()
-    with groups.joined("one", one, news.serve), groups.joined("two", two, other.serve):
-        await asyncio.sleep(0)
-        await news.tell(b"of one")
-        assert (one.written, two.written) == ([b"of one"], [])
+    groups, one, two = StreamGroups[KeptStream](), KeptStream(), KeptStream()
+    tasks = await join(groups, one, news, "one"), await join(groups, two, News(), "two")
+    await news.tell(b"of one")
+    assert (one.written, two.written) == ([b"of one"], [])
+    await cancel_all(tasks, 1.0)
 
 
 async def test_a_stream_that_leaves_makes_room_and_the_last_one_ends_the_task(news: News) -> None:
     before, groups = asyncio.all_tasks(), StreamGroups[KeptStream]()
-    async with AsyncExitStack() as all_of_them:
-        await all_of_them.enter_async_context(watching(groups, news, GROUP_MAX - 1))
+    async with watching(groups, news, GROUP_MAX - 1):
         for _ in range(3):
             async with watching(groups, news, 1) as (late,):
                 await news.tell(b"sold")
                 assert late.written == [b"sold"]
         assert len(news.served) == 1
-        assert len(asyncio.all_tasks() - before) == 1
-    await asyncio.sleep(0)
+        assert len(asyncio.all_tasks() - before) == GROUP_MAX, "one for each stream, and one for all"
     assert asyncio.all_tasks() == before
     async with watching(groups, news, 1) as (later,):
         await news.tell(b"again")
@@ -98,15 +119,16 @@ async def test_a_stream_that_leaves_makes_room_and_the_last_one_ends_the_task(ne
 async def test_a_stream_that_may_not_go_on_is_ended_and_the_others_get_their_news(news: News) -> None:
     groups, may = StreamGroups[KeptStream](), [True]
     short, long = KeptStream(lambda: may[0]), KeptStream()
-    with groups.joined("event", short, news.serve), groups.joined("event", long, news.serve):
-        await asyncio.sleep(0)
-        await news.tell(b"first")
-        may[0] = False
-        await news.tell(b"second")
-        await asyncio.sleep(0)
-        assert short.ended.done()
-        assert not long.ended.done()
-    assert long.written == [b"first", b"second"]
+    tasks = await join(groups, short, news), await join(groups, long, news)
+    await news.tell(b"first")
+    may[0] = False
+    await news.tell(b"second")
+    await tasks[0]
+    assert not tasks[1].done()
+    await news.tell(b"third")
+    assert long.written == [b"first", b"second", b"third"]
+    assert short.written == [b"first", b"second"]
+    await cancel_all(tasks, 1.0)
 
 
 async def test_a_full_stream_is_left_out_and_the_others_do_not_wait_for_it(news: News) -> None:
@@ -121,16 +143,11 @@ async def test_a_full_stream_is_left_out_and_the_others_do_not_wait_for_it(news:
 
 async def test_an_error_of_a_group_reaches_each_of_its_streams_and_the_next_one_begins_a_group(news: News) -> None:
     groups = StreamGroups[KeptStream]()
-
-    async def breaks(_: StreamGroup[KeptStream]) -> None:
-        await asyncio.sleep(0)
-        raise ValueError("broken")
-
-    streams = KeptStream(), KeptStream()
-    with groups.joined("event", streams[0], breaks), groups.joined("event", streams[1], breaks):
-        for stream in streams:
-            with pytest.raises(ValueError, match="broken"):
-                await stream.ended
-        async with watching(groups, news, 1) as (later,):
-            await news.tell(b"sold")
-            assert later.written == [b"sold"]
+    broken = Broken()
+    tasks = [asyncio.create_task(groups.serve("event", KeptStream(), broken)) for _ in range(2)]
+    for task in tasks:
+        with pytest.raises(ValueError, match="broken"):
+            await task
+    async with watching(groups, news, 1) as (later,):
+        await news.tell(b"sold")
+        assert later.written == [b"sold"]

@@ -41,32 +41,36 @@ def test_a_watcher_who_applies_the_changes_has_the_map(before: str, data: st.Dat
     assert sum(len(run) for _, run in found) == sum(old != new for old, new in zip(before, after, strict=True))
 
 
+def shown(changes: Changes) -> bytes:
+    return str(changes).encode()
+
+
 def test_a_slow_watcher_gets_all_changes_in_one_message() -> None:
     first, second, third = picture("...."), picture("h..."), picture("s..h", "x.")
-    assert second.text_since(first, ALL, str) == str({STALLS: [(0, "h")]})
-    both = str({STALLS: [(0, "s"), (3, "h")], BOXES: [(0, "x")]})
-    assert third.text_since(second, ALL, str) == third.text_since(first, ALL, str) == both
+    assert second.message_since(first, ALL, shown) == shown({STALLS: [(0, "h")]})
+    both = shown({STALLS: [(0, "s"), (3, "h")], BOXES: [(0, "x")]})
+    assert third.message_since(second, ALL, shown) == third.message_since(first, ALL, shown) == both
 
 
-def test_who_sees_the_same_shares_a_text_and_no_text_has_a_section_that_its_watcher_does_not_see() -> None:
+def test_who_sees_the_same_shares_a_message_and_none_has_a_section_that_its_watcher_does_not_see() -> None:
     first, second, made = picture("...."), picture("h...", "x."), list[Changes]()
 
-    def text_of(changes: Changes) -> str:
+    def message_of(changes: Changes) -> bytes:
         made.append(changes)
-        return str(changes)
+        return shown(changes)
 
     for seen in (ALL, ALL, (STALLS,), (STALLS,)):
-        assert (BOXES in str(second.text_since(first, seen, text_of))) == (seen == ALL)
+        assert (BOXES in str(second.message_since(first, seen, message_of))) == (seen == ALL)
     assert made == [{STALLS: [(0, "h")], BOXES: [(0, "x")]}, {STALLS: [(0, "h")]}]
 
 
-def test_who_sees_no_section_that_changed_gets_no_text() -> None:
-    assert picture("h...").text_since(picture("...."), (BOXES,), str) == ""
+def test_who_sees_no_section_that_changed_gets_no_message() -> None:
+    assert picture("h...").message_since(picture("...."), (BOXES,), shown) == b""
 
 
 @pytest.mark.parametrize("other", [picture("....."), picture("....", hidden=True)])
 def test_another_layout_is_sent_whole(other: SeatPicture) -> None:
-    assert other.text_since(picture("...."), ALL, str) is None
+    assert other.message_since(picture("...."), ALL, shown) is None
 
 
 class Clock:
