@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 HELLO = "retry: 2000\n: connected\n\n"
 HEARTBEAT = ": heartbeat\n\n"
-TICK_S = 0.18  # from one look of a stream to its next: a look may be 70 ms late, and news still come every 250 ms
+TICK_S = 0.15  # from one look of a stream to its next: a look may be 100 ms late, and news still come every 250 ms
 REST_S = 0.05  # after a look, also one that ends just before the next moment: the rest of the process has its turn
 EARLY_S = 0.005  # a timer may be early by less
 GOLDEN = 0.618033988749895  # the parts of its multiples after the point are spread evenly over 0 to 1

@@ -22,7 +22,7 @@ from connectors.period import Period
 from schemas.ids import TicketTypeId
 
 PERIOD = Period(
-    least_s=0.15,  # less than the tick of a stream: each look of a lone watcher reads, and many share a reading
+    least_s=0.12,  # less than the tick of a stream: each look of a lone watcher reads, and many share a reading
     part_max=0.05,  # for one event
 )
 CHANGES_KEPT = 16  # of one picture: slow watchers differ in their last one
