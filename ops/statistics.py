@@ -85,7 +85,7 @@ class CpuMeter:
         self._begun = {name: tree_cpu_s(pid) for name, pid in self._pids.items()}
 
     def read(self, requests: int) -> list[ProcessCpu]:
-        """The CPU of each since `start`, in all and for each of the `requests`."""
+        """The CPU of each since `start`, in all and for each of the `requests` that it was for."""
         used = {name: max(0.0, tree_cpu_s(pid) - self._begun[name]) for name, pid in self._pids.items()}
         return [
             ProcessCpu(name, round(cpu, 3), round(cpu / max(1, requests) * US_PER_S, 1), name not in self._services)

@@ -282,7 +282,7 @@ async def measured(
     persisted_s = time.perf_counter() - ended
     notified = await _wait_for(stored.notified, events, expected)
     caught_up_s = time.perf_counter() - ended
-    cpu = meter.read(result.due)
+    cpu = meter.read(result.sent)
     return Step(
         rate=plan.rate,
         requests=result.due,

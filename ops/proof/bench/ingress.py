@@ -139,7 +139,7 @@ def run(options: IngressOptions, progress: ProgressBars) -> IngressReport:
                 meter.start()
                 result = send_plan(msgspec.structs.replace(plan, seed=plan.seed + number), progress)
                 sent.append(result)
-                rounds.append(_round(result, meter.read(result.due)))
+                rounds.append(_round(result, meter.read(result.sent)))
                 if number % 2:
                     baseline.append(_probed(plan, progress))
         recorded = _recorded(settings)

@@ -58,7 +58,7 @@ def warm_up(
         window = msgspec.structs.replace(plan, seconds=window_s, seed=plan.seed + number, skip=asked)
         meter.start()
         result = send_plan(window, progress, "warming up")
-        done.broker_us.append(broker_us(meter.read(result.due)))
+        done.broker_us.append(broker_us(meter.read(result.sent)))
         done.p50_ms.append(result.latency.p50_ms)
         asked = result.places_asked
         on_sent(result)

@@ -309,7 +309,7 @@ class _Bench:
             outcomes=result.outcomes,
             decided=result.decided,
             due=result.due,
-            cpu=self._target.meter.read(result.due),
+            cpu=self._target.meter.read(result.sent),
         )
 
     async def _publish(self, title: str, capacity: int) -> Drop:
