@@ -100,16 +100,19 @@ class LiveFeed(ABC, Generic[S]):
 
     async def serve(self, group: StreamGroup[S]) -> None:
         """Send a group the changes, and heartbeats, while it goes on."""
-        pace, changed = StreamPace(), True
+        pace, changed, heard_at = StreamPace(), True, monotonic()
         while group.goes_on():
             looked = await self.look(group.streams)
             due_s = 0.0 if looked is None else min(looked.due_s, REST_S_MAX)
             await asyncio.sleep(pace.rest_until_s(due_s) if due_s > TICK_S else pace.rest_s(monotonic()))
-            if looked is not None:
-                # A state that was read for another group earlier may lack a change that is known already.
+            if looked is None:
+                quiet = monotonic() - heard_at >= HEARTBEAT_S
+            else:  # a state that was read for another group earlier may lack a change that is known already
                 changed = await self.changed(looked.position, self.patience_s(changed))
-                if not changed:
-                    group.send(HEARTBEAT_CHUNK)
+                quiet, heard_at = not changed, monotonic()
+            if quiet:  # also without a state: a stream that hears nothing for long is ended
+                group.send(HEARTBEAT_CHUNK)
+                heard_at = monotonic()
 
 
 class StreamGroups(Generic[S]):

@@ -8,7 +8,16 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from api.http.stream_groups import GROUP_MAX, LiveFeed, LiveStream, Looked, StreamGroup, StreamGroups
+from api.http import stream_groups
+from api.http.stream_groups import (
+    GROUP_MAX,
+    HEARTBEAT_CHUNK,
+    LiveFeed,
+    LiveStream,
+    Looked,
+    StreamGroup,
+    StreamGroups,
+)
 from connectors.cancellation import cancel_all
 
 
@@ -18,11 +27,13 @@ class KeptStream(LiveStream):
     def __init__(self, may_go_on: Callable[[], bool] = lambda: True) -> None:
         self.is_open, self.ended = may_go_on, asyncio.get_running_loop().create_future()
         self.written: list[bytes] = []
+        self.wrote = asyncio.Event()
         self.is_full = False
 
     def send(self, chunk: bytes) -> bool:
         if not self.is_full:
             self.written.append(chunk)
+            self.wrote.set()
         return not self.is_full
 
 
@@ -151,3 +162,25 @@ async def test_an_error_of_a_group_reaches_each_of_its_streams_and_the_next_one_
     async with watching(groups, news, 1) as (later,):
         await news.tell(b"sold")
         assert later.written == [b"sold"]
+
+
+class Away(LiveFeed[KeptStream]):
+    """Has no state, as while PostgreSQL is away."""
+
+    async def look(self, streams: Iterable[KeptStream]) -> Looked | None:
+        del streams
+        return None
+
+    async def changed(self, position: int, patience_s: float) -> bool:
+        raise AssertionError((position, patience_s))
+
+
+async def test_streams_hear_a_heartbeat_also_while_there_is_no_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_groups, "HEARTBEAT_S", 0.1)
+    groups, streams = StreamGroups[KeptStream](), [KeptStream(), KeptStream()]
+    tasks = [asyncio.create_task(groups.serve("event", stream, Away())) for stream in streams]
+    async with asyncio.timeout(10):
+        for stream in streams:
+            while HEARTBEAT_CHUNK not in stream.written:
+                await stream.wrote.wait()
+    await cancel_all(tasks, 1.0)
