@@ -175,6 +175,8 @@ async def _open(settings: PlatformSettings, key_file: Path | None, app: Sanic[An
     app.ctx.status = PublicStatus(app.ctx.deps)
     # Not Sanic's tasks: it waits for those without letting them run, for ever if one takes a turn of the loop to end.
     app.ctx.tasks = [asyncio.create_task(report(app.ctx.deps, instance)), asyncio.create_task(app.ctx.status.keep_up())]
+    # After this requests are taken. A reply that comes before the subscription is lost: its request would wait in vain.
+    await app.ctx.deps.subscriptions.tried.wait()
 
 
 async def _open_to_operators(host: str, port: int, app: Sanic[Any, Any]) -> None:
@@ -208,7 +210,7 @@ async def _stop_at(stop: StopSignals, app: Sanic[Any, Any]) -> None:
 
 async def _announce(app: Sanic[Any, Any]) -> None:
     deps: ApiDeps = app.ctx.deps
-    # A reply that comes before the subscription is lost, so wait for it. Without Redis the API serves all the same.
+    # Without Redis the API serves all the same.
     try:
         async with asyncio.timeout(limits.REDIS_TIMEOUT_S * 3):
             await deps.subscriptions.connected.wait()

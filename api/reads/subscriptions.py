@@ -46,6 +46,7 @@ class Subscriptions:
         self._on_connected = on_connected
         self._line: _Line | None = None
         self.connected = asyncio.Event()
+        self.tried = asyncio.Event()  # set once the first attempt to connect has succeeded or failed
 
     def want(self, channel: str, wanted: bool) -> None:
         """Begin or stop to listen to a channel of `on_demand`."""
@@ -68,6 +69,7 @@ class Subscriptions:
                 tries = 0 if self.connected.is_set() else tries + 1
             finally:
                 self.connected.clear()
+                self.tried.set()
             await asyncio.sleep(BACKOFF.spread_s(tries))
 
     async def _listen(self) -> None:
@@ -79,6 +81,7 @@ class Subscriptions:
             async with asyncio.timeout(REDIS_TIMEOUT_S * 2):
                 await line.subscribed(awaited)
             self.connected.set()
+            self.tried.set()
             await self._on_connected()
             await line.last()
         finally:

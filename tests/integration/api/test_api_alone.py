@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +18,7 @@ import httpx
 import pytest
 
 from api.auth.keys import generate_pem
+from api.fairness.limits import REDIS_TIMEOUT_S
 from api.fairness.rate_limits import READS, REFUSALS
 from connectors.settings import Settings
 from connectors.topics import apply_topics
@@ -27,6 +31,7 @@ from schemas.ids import ReservationId, UserId, fingerprint, reservation_id
 from tests.harness.api_process import OPERATOR, READY_S, ApiProcess, api_command, api_process, environment
 from tests.harness.flows import command_records, rows_of
 from tests.harness.shop import done, problem, unique
+from tests.harness.skewed_redis import BYTES_AT_ONCE, SkewedRedis
 from tests.harness.stopped_at_once import STEPS
 
 EVENT_ID, TYPE_ID = str(uuid4()), str(uuid4())
@@ -69,6 +74,54 @@ def test_a_reservation_is_one_command_with_its_key_and_headers(api: ApiProcess, 
     assert headers["traceparent"] == trace.encode()
     digest = record_digest(EVENT_ID.encode(), record.value() or b"")
     assert read(accepted["receipt"], api.public_keys) == Receipt(record.partition() or 0, record.offset() or 0, digest)
+
+
+class DeafToSubscriptions(SkewedRedis):
+    """A way to Redis on which no subscription is confirmed."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.given_up = threading.Event()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = await asyncio.open_connection(self._target.hostname, self._target.port)
+        try:
+            while data := await reader.read(BYTES_AT_ONCE):
+                if b"SUBSCRIBE" in data:
+                    await reader.read()
+                    self.given_up.set()
+                    return
+                there[1].write(data)
+                writer.write(await there[0].read(BYTES_AT_ONCE))
+        finally:
+            writer.close()
+            there[1].close()
+
+
+def test_a_process_answers_when_it_hears_replies_or_has_tried_to(settings: Settings, tmp_path: Path) -> None:
+    """A reply that comes before the subscription is lost, so a request that comes earlier would wait in vain."""
+    key_file, port = tmp_path / "jwt.pem", free_port()
+    key_file.write_bytes(generate_pem())
+    with DeafToSubscriptions(settings.redis_url) as deaf:
+        env = environment(settings, key_file, CIRCLE_REDIS_URL=deaf.url)
+        process = subprocess.Popen(api_command("ops.cli.main", port, 1), env=env, stdout=subprocess.DEVNULL)
+        try:
+            failure = wait_for(lambda: answers(port), timeout_s=READY_S)
+            assert failure is None
+            assert deaf.given_up.wait(REDIS_TIMEOUT_S), "the first attempt, of twice that time, is over"
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def answers(port: int) -> bool:
+    """Whether a request gets an answer. The kernel takes connections before the process does."""
+    with socket.socket() as connection:
+        connection.settimeout(READY_S)
+        if connection.connect_ex(("127.0.0.1", port)):
+            return False
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        return connection.recv(1) != b""
 
 
 def test_what_is_not_decided_yet_is_pending_to_its_owner_only(api: ApiProcess) -> None:

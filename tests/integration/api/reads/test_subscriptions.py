@@ -18,6 +18,7 @@ from api.reads.subscriptions import Subscriptions
 from connectors.backoff import Backoff
 from connectors.settings import Settings
 from connectors.urls import with_authority
+from ops.run.services.process import free_port
 from ops.run.services.stack import Stack
 from tests.harness.authority import Authority
 from tests.harness.tls_proxy import TlsProxy
@@ -84,6 +85,20 @@ async def publish(url: str, channel: str, *messages: bytes) -> int:
         for message in messages:
             count = int(await client.publish(channel, message))
         return count
+
+
+async def test_the_first_attempt_ends_with_a_subscription_or_an_error(settings: Settings) -> None:
+    async with listening(settings.redis_url) as heard:
+        assert heard.subscriptions.tried.is_set()
+    nowhere = Heard(f"redis://127.0.0.1:{free_port()}")
+    assert not nowhere.subscriptions.tried.is_set()
+    task = asyncio.create_task(nowhere.subscriptions.run())
+    async with asyncio.timeout(HEARD_S):
+        await nowhere.subscriptions.tried.wait()
+    assert not nowhere.subscriptions.connected.is_set()
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 async def test_messages_of_any_size_come_in_order_and_an_unreadable_one_is_passed_over(settings: Settings) -> None:
